@@ -1,0 +1,37 @@
+"""WHAT is served: one frozen contract per signature, in plain Python without TensorFlow.
+
+Specs, shape checks, guards, error sentences, manifests, cases, documentation and client checks
+derive from these objects. `MODELS` lists every family by its servable name.
+"""
+
+from signatures.contract.errors import InvalidInputError, format_number, sentence_of_assertion
+from signatures.contract.peak_ops import PEAK_OPS, Bounds, peak_ops_contract
+from signatures.contract.rules import Arithmetic, NumpyArithmetic, Rule
+from signatures.contract.signature import (
+    DEFAULT_SIGNATURE,
+    ModelContract,
+    SignatureContract,
+    Tolerance,
+)
+from signatures.contract.tensors import TensorContract, round_up_to_odd
+
+MODELS = {PEAK_OPS.name: PEAK_OPS}
+
+__all__ = [
+    "DEFAULT_SIGNATURE",
+    "MODELS",
+    "PEAK_OPS",
+    "Arithmetic",
+    "Bounds",
+    "InvalidInputError",
+    "ModelContract",
+    "NumpyArithmetic",
+    "Rule",
+    "SignatureContract",
+    "TensorContract",
+    "Tolerance",
+    "format_number",
+    "peak_ops_contract",
+    "round_up_to_odd",
+    "sentence_of_assertion",
+]
