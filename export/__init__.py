@@ -1,0 +1,1 @@
+"""HOW signatures become a hosted model: build, publish, verify, and the command `peakserve`."""

@@ -1,0 +1,100 @@
+"""Confidence maps for checks: drawn, or read from a file.
+
+Legend: `N` samples, `H` height, `W` width, `C` channels.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+KEY = "confmaps"
+
+
+class MapsError(ValueError):
+    """A file that holds no usable confidence maps, in one sentence."""
+
+
+def load_maps(path: str | Path) -> np.ndarray:
+    """Reads confidence maps from `.npz` (key `confmaps`) or `.npy`.
+
+    Returns:
+      float32 [N, H, W, C]. float16 and float64 maps are converted.
+
+    Raises:
+      MapsError: What was expected, what came, and how to fix it.
+    """
+    path = Path(path)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        maps = loaded if isinstance(loaded, np.ndarray) else _from_archive(path, loaded)
+    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MapsError(
+            f"{path}: expected a .npz file with the key {KEY!r} or a .npy file, got {reason}"
+        ) from error
+    except ValueError as error:
+        if isinstance(error, MapsError):
+            raise
+        raise MapsError(f"{path}: expected plain numeric arrays, got {error}") from error
+    if maps.dtype.kind != "f":
+        raise MapsError(
+            f"{path}: expected float32 maps, got {maps.dtype}; convert with "
+            '.astype("float32"), dividing by 255 if they are 0..255'
+        )
+    if maps.ndim != 4:
+        raise MapsError(
+            f"{path}: expected [samples, height, width, channels], got shape {list(maps.shape)}; "
+            "add the missing axis with maps[None] or maps[..., None]"
+        )
+    if not maps.size:
+        raise MapsError(f"{path}: expected at least one pixel, got shape {list(maps.shape)}")
+    return np.ascontiguousarray(maps, np.float32)
+
+
+def _from_archive(path: Path, archive: Any) -> np.ndarray:
+    with archive:
+        if KEY not in archive.files:
+            raise MapsError(
+                f"{path}: expected the key {KEY!r}, got {', '.join(archive.files) or 'no key'}; "
+                f"save it with numpy.savez(path, {KEY}=maps)"
+            )
+        maps: np.ndarray = archive[KEY]
+        return maps
+
+
+def draw_maps(
+    samples: int = 2,
+    height: int = 40,
+    width: int = 48,
+    channels: int = 3,
+    *,
+    sigma: float = 2.0,
+    noise: float = 0.02,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws one Gaussian of height 1 per channel, with white noise.
+
+    Args:
+      samples: N.
+      height: H in pixels.
+      width: W in pixels.
+      channels: C.
+      sigma: Standard deviation of the Gaussians, in pixels.
+      noise: Standard deviation of the noise.
+      seed: The same seed draws the same maps.
+
+    Returns:
+      Maps float32 [N, H, W, C], and the true keypoints float32 [N, C, 2] as (x, y) in pixels.
+    """
+    random = np.random.default_rng(seed)
+    keypoints = random.uniform((0, 0), (width - 1, height - 1), (samples, channels, 2))
+    x = np.arange(width)[None, None, :, None] - keypoints[:, None, None, :, 0]
+    y = np.arange(height)[None, :, None, None] - keypoints[:, None, None, :, 1]
+    maps = np.exp(-(x * x + y * y) / (2 * sigma * sigma))
+    maps += random.normal(0, noise, maps.shape)
+    return maps.astype(np.float32), keypoints.astype(np.float32)

@@ -1,0 +1,228 @@
+"""Served against eager: every case over every transport, all mismatches collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from export.cases import Case
+from export.comparison import Mismatch, compare, ulps_between
+from serving_config.errors import ServingError
+from signatures.contract import InvalidInputError, ModelContract
+
+LISTED_MISMATCHES = 20
+REFUSED = "INVALID_ARGUMENT"
+
+
+class Client(Protocol):
+    """What verification needs of a client."""
+
+    transport: str
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        *,
+        model: str,
+        version: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Asks the server."""
+
+
+class VerificationError(AssertionError):
+    """Served output differs from eager: every mismatch, one per line.
+
+    Attributes:
+      mismatches: All of them.
+    """
+
+    def __init__(self, mismatches: list[Mismatch]) -> None:
+        self.mismatches = mismatches
+        lines = [f"{len(mismatches)} served outputs differ from eager"]
+        lines += [f"  {mismatch}" for mismatch in mismatches[:LISTED_MISMATCHES]]
+        if len(mismatches) > LISTED_MISMATCHES:
+            lines.append(f"  and {len(mismatches) - LISTED_MISMATCHES} more")
+        super().__init__("\n".join(lines))
+
+
+@dataclass
+class Tally:
+    """What was compared for one signature over one transport.
+
+    Attributes:
+      signature: The signature's key.
+      transport: `"gRPC"` or `"REST"`.
+      cases: Answered cases.
+      refusals: Refused cases whose status and sentence were compared.
+      elements: Numbers compared.
+      difference: The largest absolute difference.
+      ulps: The largest difference in ulps of the output's largest magnitude.
+      mismatches: How many outputs or refusals differ.
+    """
+
+    signature: str
+    transport: str
+    cases: int = 0
+    refusals: int = 0
+    elements: int = 0
+    difference: float = 0.0
+    ulps: float = 0.0
+    mismatches: int = 0
+
+
+@dataclass
+class Report:
+    """The outcome of a verification.
+
+    Attributes:
+      tallies: One per signature and transport, in the order of the contract.
+      mismatches: All of them.
+    """
+
+    tallies: list[Tally] = field(default_factory=list)
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+    def raise_if_different(self) -> None:
+        """Raises one error with every mismatch.
+
+        Raises:
+          VerificationError: Something differs, or nothing was compared.
+        """
+        if self.mismatches:
+            raise VerificationError(self.mismatches)
+        for tally in self.tallies:
+            if not tally.elements and not tally.refusals:
+                nothing = Mismatch(
+                    tally.signature, tally.transport, "all", "", (), "cases", "none", np.nan
+                )
+                raise VerificationError([nothing])
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What eager says to a case: outputs by name, or the sentence of a refusal."""
+
+    outputs: Mapping[str, np.ndarray] | None
+    sentence: str | None = None
+
+
+class Eager:
+    """Answers cases in this process."""
+
+    def __init__(
+        self, contract: ModelContract, functions: Mapping[str, Callable[..., Any]]
+    ) -> None:
+        """Takes the family's contract and its public functions by name."""
+        self._contract = contract
+        self._functions = functions
+
+    def __call__(self, case: Case) -> Expected:
+        """The eager answer."""
+        signature = self._contract.signature(case.signature)
+        try:
+            results = self._functions[signature.name](**case.inputs)
+        except InvalidInputError as error:
+            return Expected(None, str(error))
+        if len(signature.outputs) == 1:
+            results = (results,)
+        return Expected(
+            {
+                tensor.name: result.numpy()
+                for tensor, result in zip(signature.outputs, results, strict=True)
+            }
+        )
+
+
+def verify(
+    cases: Iterable[Case],
+    clients: Iterable[Client],
+    expect: Callable[[Case], Expected],
+    contract: ModelContract,
+    *,
+    version: int | None = None,
+    exact: bool = False,
+    progress: Callable[[Case], None] | None = None,
+) -> Report:
+    """Sends every case over every client and compares with eager.
+
+    Args:
+      cases: The requests.
+      clients: One per transport.
+      expect: The eager answer to a case.
+      contract: The model family; its name is the servable's.
+      version: The version asked; the newest if left out.
+      exact: Asks for equal bits even where the contract has a tolerance: the server runs this
+        build of TensorFlow on this host's CPU.
+      progress: Called after each case.
+    """
+    report = Report()
+    clients = list(clients)
+    tallies: dict[tuple[str, str], Tally] = {}
+    for case in cases:
+        expected = expect(case)
+        for client in clients:
+            key = (case.signature, client.transport)
+            tally = tallies.setdefault(key, Tally(*key))
+            found = list(_compare_case(case, client, expected, contract, version, exact, tally))
+            tally.mismatches += len(found)
+            report.mismatches += found
+        if progress:
+            progress(case)
+    report.tallies = list(tallies.values())
+    return report
+
+
+def _compare_case(
+    case: Case,
+    client: Client,
+    expected: Expected,
+    contract: ModelContract,
+    version: int | None,
+    exact: bool,
+    tally: Tally,
+) -> Iterator[Mismatch]:
+    def mismatch(
+        output: str, want: object, got: object, index: tuple[int, ...] = (), ulps: float = np.nan
+    ) -> Mismatch:
+        return Mismatch(
+            case.signature, client.transport, case.name, output, index, str(want), str(got), ulps
+        )
+
+    if case.refused != (expected.sentence is not None):
+        yield mismatch("", "a refusal" if case.refused else "an answer", f"eager: {expected}")
+        return
+    try:
+        served = client.predict(case.signature, case.inputs, model=contract.name, version=version)
+    except ServingError as error:
+        got = f"{error.code} {error.sentence}"
+        if expected.sentence is None:
+            yield mismatch("", "an answer", got)
+        elif (error.code, error.sentence) != (REFUSED, expected.sentence):
+            yield mismatch("", f"{REFUSED} {expected.sentence}", got)
+        else:
+            tally.refusals += 1
+        return
+    if expected.outputs is None:
+        yield mismatch("", f"{REFUSED} {expected.sentence}", "an answer")
+        return
+
+    tally.cases += 1
+    if served.keys() != expected.outputs.keys():
+        yield mismatch("", sorted(expected.outputs), sorted(served))
+    tolerance = None if exact else contract.signature(case.signature).tolerance
+    for name in expected.outputs.keys() & served.keys():
+        want, got = expected.outputs[name], served[name]
+        result = compare(want, got, tolerance)
+        tally.elements += result.elements
+        tally.difference = max(tally.difference, result.difference)
+        tally.ulps = max(tally.ulps, result.ulps)
+        if result.fault:
+            yield mismatch(name, *result.fault)
+        elif result.index is not None:
+            at = result.index
+            ulps = ulps_between(want[at], got[at])
+            yield mismatch(name, f"{want[at]:.9g}", f"{got[at]:.9g}", at, ulps)
