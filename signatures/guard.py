@@ -18,8 +18,14 @@ import tensorflow as tf
 
 from signatures.contract import InvalidInputError, Rule, SignatureContract, TensorContract
 from signatures.contract.errors import sentence
+from signatures.contract.rules import SMALLEST_NORMAL
 
 Body = Callable[..., Any]
+
+
+def flush_subnormals(values: tf.Tensor) -> tf.Tensor:
+    """Replaces subnormal float32 by 0, written out so that a device's own flushing is moot."""
+    return tf.where(tf.abs(values) < SMALLEST_NORMAL, tf.zeros([], values.dtype), values)
 
 
 class TensorArithmetic:
@@ -29,9 +35,13 @@ class TensorArithmetic:
         """Elementwise: neither NaN nor infinite."""
         return tf.math.is_finite(value)
 
-    def is_whole(self, value: tf.Tensor) -> tf.Tensor:
-        """Elementwise: finite and without a fractional part."""
-        return tf.math.is_finite(value) & tf.equal(tf.floor(value), value)
+    def floor(self, value: tf.Tensor) -> tf.Tensor:
+        """Elementwise: the largest whole number not above."""
+        return tf.floor(value)
+
+    def flush(self, value: tf.Tensor) -> tf.Tensor:
+        """Elementwise: float32 with subnormals replaced by 0."""
+        return flush_subnormals(value)
 
     def as_float64(self, value: tf.Tensor) -> tf.Tensor:
         """The same numbers as float64."""
@@ -172,26 +182,32 @@ def _as_tensor(contract: TensorContract, value: Any) -> tf.Tensor:
     """
     if not tf.is_tensor(value):
         try:
-            array = np.asarray(value)
+            value = np.asarray(value)
         except ValueError as error:
             raise InvalidInputError(f"{contract.name}: expected an array, got {error}") from error
-        if array.dtype.kind == "O":
-            raise InvalidInputError(
-                f"{contract.name}: expected {contract.dtype} {contract.shape_text}, "
-                f"got {type(value).__name__}"
-            )
-        value = tf.convert_to_tensor(array) if array.dtype.kind in "iufbc" else array
-    dtype = tf.as_dtype(value.dtype)
-    whole = tf.as_dtype(contract.dtype).is_integer
-    if not (dtype.is_integer or (dtype.is_floating and not whole)):
-        kind = "an integer" if whole else "a real"
-        raise InvalidInputError(
-            f"{contract.name}: expected {kind} dtype such as {contract.dtype}, got {dtype.name}"
-        )
-    contract.check_shape(_static_shape(value))
-    return tf.cast(value, contract.dtype)
+    if value.dtype == object:
+        got = "objects"
+    else:
+        dtype = tf.as_dtype(value.dtype)
+        whole = tf.as_dtype(contract.dtype).is_integer
+        if dtype.is_integer or (dtype.is_floating and not whole):
+            contract.check_shape(tuple(value.shape) if _has_rank(value) else contract.static_shape)
+            return _cast(value, contract.dtype)
+        got = dtype.name
+    kind = "an integer" if np.dtype(contract.dtype).kind == "i" else "a real"
+    raise InvalidInputError(
+        f"{contract.name}: expected {kind} dtype such as {contract.dtype}, got {got}"
+    )
 
 
-def _static_shape(value: tf.Tensor) -> tuple[int | None, ...]:
-    """The known sizes; an unknown rank passes for one that fits and is checked at run time."""
-    return tuple(value.shape)
+def _has_rank(value: tf.Tensor | np.ndarray) -> bool:
+    """False for a symbolic tensor of unknown rank, which is checked when it runs."""
+    return isinstance(value, np.ndarray) or value.shape.rank is not None
+
+
+def _cast(value: tf.Tensor | np.ndarray, dtype: str) -> tf.Tensor:
+    """Arrays are cast by NumPy, which keeps subnormals; TensorFlow's own cast may flush them."""
+    if isinstance(value, np.ndarray):
+        with np.errstate(over="ignore"):
+            return tf.constant(value.astype(dtype))
+    return tf.cast(value, dtype)

@@ -14,17 +14,9 @@ from typing import Any
 import tensorflow as tf
 
 from signatures.contract import PEAK_OPS
+from signatures.contract.rules import SMALLEST_NORMAL
 from signatures.gathering import gather_pixels, indices, nearest_pixels
-from signatures.guard import guarded
-
-SMALLEST_NORMAL = 2.0**-126
-
-
-def flush_subnormals(values: tf.Tensor) -> tf.Tensor:
-    """Replaces subnormal float32 by 0, written out so that a device's own flushing is moot."""
-    tiny = tf.abs(values) < SMALLEST_NORMAL
-    return tf.where(tiny, tf.zeros([], values.dtype), values)
-
+from signatures.guard import flush_subnormals, guarded
 
 def _direction(larger: tf.Tensor, smaller: tf.Tensor) -> tf.Tensor:
     """+1, 0 or -1 (float32): which of two values is larger; 0 if either is NaN."""

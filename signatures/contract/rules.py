@@ -19,6 +19,8 @@ from signatures.contract.tensors import round_up_to_odd
 Values = Mapping[str, Any]
 Inputs = dict[str, np.ndarray]
 
+SMALLEST_NORMAL = 2.0**-126
+
 
 class Arithmetic(Protocol):
     """The operations in which NumPy and TensorFlow differ."""
@@ -26,8 +28,11 @@ class Arithmetic(Protocol):
     def is_finite(self, value: Any) -> Any:
         """Elementwise: neither NaN nor infinite."""
 
-    def is_whole(self, value: Any) -> Any:
-        """Elementwise: finite and without a fractional part."""
+    def floor(self, value: Any) -> Any:
+        """Elementwise: the largest whole number not above."""
+
+    def flush(self, value: Any) -> Any:
+        """Elementwise: float32 with subnormals replaced by 0."""
 
     def as_float64(self, value: Any) -> Any:
         """The same numbers as float64."""
@@ -52,9 +57,13 @@ class NumpyArithmetic:
         """See `Arithmetic`."""
         return np.isfinite(value)
 
-    def is_whole(self, value: Any) -> Any:
+    def floor(self, value: Any) -> Any:
         """See `Arithmetic`."""
-        return np.isfinite(value) & (np.floor(value) == value)
+        return np.floor(value)
+
+    def flush(self, value: Any) -> Any:
+        """See `Arithmetic`."""
+        return np.where(np.abs(value) < SMALLEST_NORMAL, np.float32(0), value)
 
     def as_float64(self, value: Any) -> Any:
         """See `Arithmetic`."""
@@ -103,6 +112,10 @@ class Within:
         value = values[self.input]
         return round_up_to_odd(value) if self.rounded_up else value
 
+    @property
+    def _is_integer(self) -> bool:
+        return isinstance(self.low, int)
+
     def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
         """See `Rule`. NaN is outside every interval; float limits are compared as float32."""
         value = self._value(values)
@@ -112,11 +125,13 @@ class Within:
         """See `Rule`."""
         limits = f"{format_number(self.low)}..{format_number(self.high)}"
         rounding = " after rounding up to odd" if self.rounded_up else ""
-        return [f"{self.input}: must be within {limits}{rounding}; got", values[self.input]]
+        value = values[self.input]
+        shown = value if self._is_integer else arithmetic.flush(value)
+        return [f"{self.input}: must be within {limits}{rounding}; got", shown]
 
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
-        if isinstance(self.low, int):
+        if self._is_integer:
             outside: dict[str, Any] = {"below": self.low - 2, "above": int(self.high) + 2}
         else:
             outside = {"below": self.low / 2, "above": self.high * 2, "nan": np.nan}
@@ -175,8 +190,9 @@ class WholeNumbers:
     label: str
 
     def _rows(self, values: Values, arithmetic: Arithmetic) -> tuple[Any, Any]:
-        column = values[self.input][:, self.column]
-        return column, arithmetic.is_whole(column)
+        # Whether a subnormal equals 0 depends on the thread's and device's flushing: here it does.
+        column = arithmetic.flush(values[self.input][:, self.column])
+        return column, arithmetic.is_finite(column) & (arithmetic.floor(column) - column == 0)
 
     def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
         """See `Rule`."""
@@ -211,7 +227,7 @@ class IndexInto:
     axis_name: str
 
     def _rows(self, values: Values, arithmetic: Arithmetic) -> tuple[Any, Any, Any]:
-        column = values[self.input][:, self.column]
+        column = arithmetic.flush(values[self.input][:, self.column])
         size = arithmetic.size(values[self.target], self.axis)
         # In float64 every float32 and every axis size is exact.
         index = arithmetic.as_float64(column)
