@@ -32,6 +32,9 @@ class Client(Protocol):
     ) -> dict[str, np.ndarray]:
         """Asks the server."""
 
+    def status(self) -> Mapping[int, Any]:
+        """The states of all versions."""
+
 
 class VerificationError(AssertionError):
     """Served output differs from eager: every mismatch, one per line.
