@@ -102,6 +102,25 @@ def ulps_between(expected: float | np.floating, got: float | np.floating) -> flo
     return float(abs(ordered[1] - ordered[0]))
 
 
+def without_subnormals(values: np.ndarray) -> np.ndarray:
+    """Float values with subnormals replaced by zeros of their sign.
+
+    >>> without_subnormals(np.float32([1e-40, -1e-40, 1.5])).tolist()
+    [0.0, -0.0, 1.5]
+    """
+    if values.dtype.kind != "f":
+        return values
+    tiny = np.abs(values) < np.finfo(values.dtype).smallest_normal
+    return np.where(tiny, np.copysign(values.dtype.type(0), values), values)
+
+
+def _spacing(magnitude: np.floating) -> float:
+    """One ulp of a magnitude, the largest float included."""
+    return float(magnitude - np.nextafter(magnitude, magnitude.dtype.type(0))) or float(
+        np.finfo(magnitude.dtype).smallest_subnormal
+    )
+
+
 def compare(
     expected: np.ndarray, got: np.ndarray, tolerance: Tolerance | None = None
 ) -> Comparison:
@@ -129,7 +148,7 @@ def compare(
         distance = np.abs(expected.astype(np.float64) - got.astype(np.float64))
     difference = float(distance[finite].max(initial=0.0))
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
-    ulps = difference / float(np.spacing(expected.dtype.type(largest)))
+    ulps = difference / _spacing(largest)
     # A difference that is no number (NaN against 1, one infinity) is worse than any number.
     rank = np.where(equal, -1.0, np.where(finite, distance, np.inf))
     worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(rank)), rank.shape))

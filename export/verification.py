@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from export.cases import Case
-from export.comparison import Mismatch, compare, ulps_between
+from export.comparison import Mismatch, compare, ulps_between, without_subnormals
 from serving_config.errors import ServingError
 from signatures.contract import InvalidInputError, ModelContract
 
@@ -18,9 +18,15 @@ REFUSED = "INVALID_ARGUMENT"
 
 
 class Client(Protocol):
-    """What verification needs of a client."""
+    """What verification needs of a client.
+
+    Attributes:
+      transport: `"gRPC"` or `"REST"`.
+      keeps_subnormals: Whether subnormal numbers survive the way to the server and back.
+    """
 
     transport: str
+    keeps_subnormals: bool
 
     def predict(
         self,
@@ -219,6 +225,8 @@ def _compare_case(
     tolerance = None if exact else contract.signature(case.signature).tolerance
     for name in expected.outputs.keys() & served.keys():
         want, got = expected.outputs[name], served[name]
+        if not client.keeps_subnormals:
+            want = without_subnormals(want)
         result = compare(want, got, tolerance)
         tally.elements += result.elements
         tally.difference = max(tally.difference, result.difference)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from serving_config.grpc_client import GrpcClient
+    from serving_config.process import ModelServer
+    from serving_config.rest_client import RestClient
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -44,3 +51,50 @@ def reference() -> ModuleType:
 def sweep() -> ModuleType:
     """The sweep over image sizes."""
     return load_module(Path(__file__).with_name("sweep.py"))
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of an exported `peak_ops` version."""
+    from export.builder import export_model
+
+    _, directory = export_model(tmp_path_factory.mktemp("models"))
+    return directory
+
+
+@pytest.fixture(scope="session", params=["embedded", "stock"])
+def server(request: pytest.FixtureRequest, published: Path) -> Iterator[ModelServer]:
+    """A running server on the exported model, once per kind; no stock binary is a visible skip."""
+    from serving_config.process import ModelServer
+    from serving_config.programs import BINARY_NAME, BINARY_VARIABLE, EMBEDDED_HOST, find_server
+
+    program = EMBEDDED_HOST if request.param == "embedded" else find_server()
+    if program.kind != request.param:
+        pytest.skip(f"no stock server: no {BINARY_NAME} on PATH and {BINARY_VARIABLE} is not set")
+    with ModelServer("peak_ops", published.parent, program=program) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def grpc_client(server: ModelServer) -> Iterator[GrpcClient]:
+    """A gRPC client of the running server."""
+    from serving_config.grpc_client import GrpcClient
+
+    with GrpcClient(server.grpc_address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def rest_client(server: ModelServer) -> Iterator[RestClient]:
+    """A REST client of the running server."""
+    from serving_config.rest_client import RestClient
+
+    assert server.rest_address
+    with RestClient(server.rest_address) as client:
+        yield client
+
+
+@pytest.fixture(params=["gRPC", "REST"])
+def client(request: pytest.FixtureRequest) -> GrpcClient | RestClient:
+    """Both clients, one after the other."""
+    return request.getfixturevalue(f"{request.param.lower()}_client")

@@ -1,0 +1,75 @@
+"""Served against eager: signature x transport x case x server."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+
+import numpy as np
+import pytest
+
+from export.cases import make_cases
+from export.hosting import curl_line
+from export.maps import draw_maps, load_maps
+from export.verification import Eager, verify
+from signatures.contract import PEAK_OPS
+from signatures.peak_ops import FUNCTIONS
+
+CASES = make_cases(draw_maps(2, 7, 9, 2)[0])
+EAGER = Eager(PEAK_OPS, FUNCTIONS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_served_equals_eager(client, server, case):
+    report = verify([case], [client], EAGER, PEAK_OPS, exact=server.kind == "embedded")
+    assert not report.mismatches
+    (tally,) = report.tallies
+    assert tally.cases + tally.refusals == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["robot_single", "centered_instance_jitter"], ids=["robot", "crops"]
+)
+def test_real_maps(grpc_client, rest_client, server, real_data, name):
+    maps = load_maps(real_data / f"{name}.npz")
+    cases = make_cases(maps)
+    exact = server.kind == "embedded"
+    report = verify(cases, [grpc_client, rest_client], EAGER, PEAK_OPS, exact=exact)
+    report.raise_if_different()
+    assert min(tally.elements for tally in report.tallies) > 1000
+
+
+def test_one_pixel_and_unusual_values(client, server):
+    values = np.float32([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-40, -3.4e38, 1.17549435e-38])
+    imgs = np.random.default_rng(0).choice(values, (3, 1, 4, 2))
+    for maps in (imgs, imgs[:1, :, :1, :1]):
+        cases = [
+            case
+            for case in make_cases(np.nan_to_num(maps, nan=0.5))
+            if case.signature != "smooth_imgs"
+        ]
+        verify(cases, [client], EAGER, PEAK_OPS, exact=server.kind == "embedded").raise_if_different()
+
+
+def test_sweep_over_image_sizes(grpc_client, sweep):
+    wrong = {}
+    for shape in sweep.shapes(sweep.SIZES):
+        imgs, peaks = sweep.draw(shape)
+        inputs = {"imgs": imgs, "peaks": peaks}
+        crops = {
+            window: grpc_client.predict(
+                "crop_centered_boxes", {**inputs, "window_length": np.int64(window)}
+            )["crops"]
+            for window in sweep.WINDOWS
+        }
+        refined = grpc_client.predict("serving_default", inputs)["refined_peaks"]
+        wrong[shape] = sweep.differences(peaks, sweep.sliced_crops(imgs, peaks), crops, refined)
+    assert len(wrong) >= 600
+    assert not {shape: count for shape, count in wrong.items() if count}
+
+
+def test_the_curl_line_of_the_demo(server):
+    line = curl_line("peak_ops", 1).replace("127.0.0.1:8501", server.rest_address)
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == {"outputs": [[0.0, 1.25, 1.0, 0.0]]}
