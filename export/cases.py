@@ -126,11 +126,9 @@ def accepted_cases(maps: np.ndarray) -> Iterator[Case]:
             yield _case("make_gaussian_kernel", f"size_{size}_sigma_{sigma:g}", inputs)
 
 
-def refused_cases(
-    accepted: list[Case], contract: ModelContract = PEAK_OPS
-) -> Iterator[Case]:
+def refused_cases(accepted: list[Case], contract: ModelContract = PEAK_OPS) -> Iterator[Case]:
     """One case for every way to break a rule, made from a small accepted one."""
-    for key in contract.keys():
+    for key in contract.signature_keys():
         signature = contract.signature(key)
         whole = next(case for case in accepted if case.signature == key)
         base = signature.with_defaults(_small(signature, whole.inputs))

@@ -104,7 +104,9 @@ def export(model: str, model_root: Path, version: int | None) -> None:
 @main.command()
 @model_option
 @model_root_option
-@click.option("--port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="gRPC.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="gRPC."
+)
 @click.option(
     "--rest-port",
     type=click.IntRange(0, 65535),
@@ -133,7 +135,9 @@ def serve(model: str, model_root: Path, port: int, rest_port: int, host: str) ->
 @model_option
 @click.option("--address", required=True, help="gRPC address HOST:PORT of a running server.")
 @click.option("--rest-address", help="REST address HOST:PORT; left out, REST is not compared.")
-@click.option("--version", type=click.IntRange(min=1), help="The version asked; the newest if left out.")
+@click.option(
+    "--version", type=click.IntRange(min=1), help="The version asked; the newest if left out."
+)
 @click.option("--exact", is_flag=True, help="Ask for equal bits where a tolerance is allowed.")
 @input_option
 @timeout_option
@@ -151,7 +155,13 @@ def verify(
     from export.demo import verify_server
 
     verify_server(
-        model, address, rest_address, version=version, exact=exact, maps_path=maps_path, timeout=timeout
+        model,
+        address,
+        rest_address,
+        version=version,
+        exact=exact,
+        maps_path=maps_path,
+        timeout=timeout,
     )
 
 

@@ -82,7 +82,14 @@ def verify_server(
     maps = _maps(maps_path, console)
     contract = MODELS[model]
     report = _verify_addresses(
-        console, contract, address, rest_address, maps, version=version, exact=exact, timeout=timeout
+        console,
+        contract,
+        address,
+        rest_address,
+        maps,
+        version=version,
+        exact=exact,
+        timeout=timeout,
     )
     print_report(report, console)
     report.raise_if_different()

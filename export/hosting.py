@@ -44,7 +44,9 @@ def curl_line(model: str, version: int) -> str:
     return f"curl --silent {url} --data {shlex.quote(json.dumps(body))}"
 
 
-def serve_in_place(model: str, model_root: Path, *, port: int, rest_port: int, host: str) -> NoReturn:
+def serve_in_place(
+    model: str, model_root: Path, *, port: int, rest_port: int, host: str
+) -> NoReturn:
     """Replaces this process by a server on the newest version of a model.
 
     Raises:

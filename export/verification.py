@@ -195,10 +195,10 @@ def _compare_case(
     tally: Tally,
 ) -> Iterator[Mismatch]:
     def mismatch(
-        output: str, want: object, got: object, index: tuple[int, ...] = (), ulps: float = np.nan
+        output: str, wanted: object, came: object, index: tuple[int, ...] = (), ulps: float = np.nan
     ) -> Mismatch:
         return Mismatch(
-            case.signature, client.transport, case.name, output, index, str(want), str(got), ulps
+            case.signature, client.transport, case.name, output, index, str(wanted), str(came), ulps
         )
 
     if case.refused != (expected.sentence is not None):
@@ -207,11 +207,11 @@ def _compare_case(
     try:
         served = client.predict(case.signature, case.inputs, model=contract.name, version=version)
     except ServingError as error:
-        got = f"{error.code} {error.sentence}"
+        refusal = f"{error.code} {error.sentence}"
         if expected.sentence is None:
-            yield mismatch("", "an answer", got)
+            yield mismatch("", "an answer", refusal)
         elif (error.code, error.sentence) != (REFUSED, expected.sentence):
-            yield mismatch("", f"{REFUSED} {expected.sentence}", got)
+            yield mismatch("", f"{REFUSED} {expected.sentence}", refusal)
         else:
             tally.refusals += 1
         return

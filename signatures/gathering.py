@@ -58,18 +58,18 @@ def gather_pixels(
 
     Args:
       imgs: float32 [N, H, W, C].
-      samples, rows, cols, channels: int64, of shapes that broadcast to one another. Samples
-        and channels must be in range; rows and cols need not be.
-      present: bool, broadcastable likewise.
+      samples: int64, in range; all shapes broadcast to one another.
+      rows: int64, anywhere.
+      cols: int64, anywhere.
+      channels: int64, in range.
+      present: bool.
 
     Returns:
       float32, of the broadcast shape; bits of the maps unchanged.
     """
     sizes = tf.shape(imgs, out_type=tf.int64)
     height, width, depth = sizes[1], sizes[2], sizes[3]
-    inside = (
-        present & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    )
+    inside = present & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
 
     def read() -> tf.Tensor:
         row = tf.clip_by_value(rows, 0, height - 1)

@@ -70,12 +70,12 @@ class TensorArithmetic:
 _ARITHMETIC = TensorArithmetic()
 
 
-def guarded(contract: SignatureContract) -> Callable[[Body], Callable[..., Any]]:
+def guarded(contract: SignatureContract) -> Callable[[Body], Body]:
     """Decorates an unguarded body, making the function that users call.
 
     Arguments are converted to the contract's dtypes and their shapes are checked. Eagerly, a
     broken rule raises; inside a `tf.function`, the guard's `tf.cond` is built around the body.
-    The body itself stays reachable as `function.__wrapped__`, for bodies that build on it:
+    `body_of` gives the body back, for tracing and for bodies that build on it:
     guards never nest.
 
     Args:
@@ -85,7 +85,7 @@ def guarded(contract: SignatureContract) -> Callable[[Body], Callable[..., Any]]
       TypeError: The body's parameters or defaults are not the contract's.
     """
 
-    def decorate(body: Body) -> Callable[..., Any]:
+    def decorate(body: Body) -> Body:
         parameters = inspect.signature(body)
         promised = {tensor.name: tensor.default for tensor in contract.inputs}
         written = {
@@ -111,6 +111,12 @@ def guarded(contract: SignatureContract) -> Callable[[Body], Callable[..., Any]]
         return function
 
     return decorate
+
+
+def body_of(function: Body) -> Body:
+    """The unguarded body behind a guarded function."""
+    body: Body = function.__wrapped__  # type: ignore[attr-defined]
+    return body
 
 
 def guard(contract: SignatureContract, body: Body, tensors: Mapping[str, tf.Tensor]) -> Any:

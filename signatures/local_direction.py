@@ -18,6 +18,7 @@ from signatures.contract.rules import SMALLEST_NORMAL
 from signatures.gathering import gather_pixels, indices, nearest_pixels
 from signatures.guard import flush_subnormals, guarded
 
+
 def _direction(larger: tf.Tensor, smaller: tf.Tensor) -> tf.Tensor:
     """+1, 0 or -1 (float32): which of two values is larger; 0 if either is NaN."""
     # Two infinities of one sign give NaN here, and NaN is on neither side of a threshold.

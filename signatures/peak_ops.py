@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from signatures.contract import DEFAULT_SIGNATURE, PEAK_OPS, ModelContract
 from signatures.crops import crop_centered_boxes
-from signatures.guard import Body
+from signatures.guard import Body, body_of
 from signatures.local_direction import find_offsets_local_direction, refine_peaks_local_direction
 from signatures.smoothing import make_gaussian_kernel, smooth_imgs
 from signatures.tracing import traced
@@ -39,7 +39,7 @@ class PeakOps(tf.Module):
         super().__init__(name=contract.name)
         self.contract = contract
         functions: dict[str, Any] = {
-            signature.name: traced(signature, FUNCTIONS[signature.name].__wrapped__)
+            signature.name: traced(signature, body_of(FUNCTIONS[signature.name]))
             for signature in contract.signatures
         }
         functions[DEFAULT_SIGNATURE] = functions[contract.default]

@@ -35,8 +35,7 @@ def traced(contract: SignatureContract, body: Body) -> Any:
         if len(contract.outputs) == 1:
             results = (results,)
         return {
-            tensor.name: result
-            for tensor, result in zip(contract.outputs, results, strict=True)
+            tensor.name: result for tensor, result in zip(contract.outputs, results, strict=True)
         }
 
     parameters = inspect.Signature([_parameter(tensor) for tensor in contract.inputs])
@@ -56,6 +55,4 @@ def _parameter(tensor: TensorContract) -> inspect.Parameter:
         if tensor.default is None
         else tf.constant(tensor.default, tensor.dtype)
     )
-    return inspect.Parameter(
-        tensor.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default
-    )
+    return inspect.Parameter(tensor.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from signatures.contract.rules import AtMostElements, Finite, IndexInto, Odd, Rule, WholeNumbers, Within
+from signatures.contract.rules import (
+    AtMostElements,
+    Finite,
+    IndexInto,
+    Odd,
+    Rule,
+    WholeNumbers,
+    Within,
+)
 from signatures.contract.signature import ModelContract, SignatureContract, Tolerance
 from signatures.contract.tensors import TensorContract
 

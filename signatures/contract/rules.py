@@ -271,7 +271,7 @@ class AtMostElements:
         return rows, window, rows * window * window
 
     def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
-        """See `Rule`. The product may wrap; the window's own rule, which stands before, then fails."""
+        """See `Rule`. Where the product wraps, the window's own rule fails first."""
         _, _, elements = self._count(values, arithmetic)
         return elements <= self.limit
 

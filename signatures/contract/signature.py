@@ -138,7 +138,9 @@ def _as_array(tensor: TensorContract, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InvalidInputError(f"{tensor.name}: expected an array, got rows of unequal length") from error
+        raise InvalidInputError(
+            f"{tensor.name}: expected an array, got rows of unequal length"
+        ) from error
     if isinstance(value, np.ndarray | np.generic):
         if array.dtype != expected:
             raise InvalidInputError(
@@ -184,10 +186,10 @@ class ModelContract:
         for contract in self.signatures:
             if contract.name == wanted:
                 return contract
-        known = ", ".join(self.keys())
+        known = ", ".join(self.signature_keys())
         raise InvalidInputError(f"{self.name}: no signature named {name!r}; expected {known}")
 
-    def keys(self) -> Iterable[str]:
+    def signature_keys(self) -> Iterable[str]:
         """All signature keys of the SavedModel, `serving_default` last."""
         return (*(contract.name for contract in self.signatures), DEFAULT_SIGNATURE)
 

@@ -10,25 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from signatures.contract.errors import InvalidInputError
 
 Dimension = int | str
-Integer = TypeVar("Integer")
-
 _ODD_OF = re.compile(r"ensure_odd\((\w+)\)")
 
 
-def round_up_to_odd(value: Integer) -> Integer:
+def round_up_to_odd(value: Any) -> Any:
     """`(value // 2) * 2 + 1` for a Python integer, an integer array or an integer tensor.
 
     >>> [round_up_to_odd(n) for n in (0, 1, 4, 5, 128)]
     [1, 1, 5, 5, 129]
     """
-    return (value // 2) * 2 + 1  # type: ignore[operator, no-any-return]
+    return (value // 2) * 2 + 1
 
 
 @dataclass(frozen=True)
@@ -106,8 +104,7 @@ class TensorContract:
         """
         if self.default is None:
             raise InvalidInputError(
-                f"{self.name}: missing and without default; expected {self.dtype} "
-                f"{self.shape_text}"
+                f"{self.name}: missing and without default; expected {self.dtype} {self.shape_text}"
             )
         return np.asarray(self.default, dtype=self.dtype)
 

@@ -97,8 +97,18 @@ REFUSAL = ServingError("assertion failed: [no] [3]", code="INVALID_ARGUMENT", tr
             "find_offsets_local_direction over gRPC, case one: output offsets at [0, 1] "
             "expected 0, got 0.25 (1.04858e+09 ulps)",
         ),
-        ({"offset": ZEROS}, Expected({"offsets": ZEROS}), False, "expected ['offsets'], got ['offset']"),
-        (REFUSAL, Expected({"offsets": ZEROS}), False, "expected an answer, got INVALID_ARGUMENT no 3"),
+        (
+            {"offset": ZEROS},
+            Expected({"offsets": ZEROS}),
+            False,
+            "expected ['offsets'], got ['offset']",
+        ),
+        (
+            REFUSAL,
+            Expected({"offsets": ZEROS}),
+            False,
+            "expected an answer, got INVALID_ARGUMENT no 3",
+        ),
         ({"offsets": ZEROS}, Expected(None, "no 3"), True, "INVALID_ARGUMENT no 3, got an answer"),
         (REFUSAL, Expected(None, "no 4"), True, "INVALID_ARGUMENT no 4, got INVALID_ARGUMENT no 3"),
         (REFUSAL, Expected(None, "no 3"), False, "expected an answer, got eager"),

@@ -33,9 +33,15 @@ def test_load(tmp_path, ending, dtype):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ({"maps": np.zeros((1, 2, 2, 1), np.float32)}, "expected the key 'confmaps', got maps; save"),
+        (
+            {"maps": np.zeros((1, 2, 2, 1), np.float32)},
+            "expected the key 'confmaps', got maps; save",
+        ),
         ({"confmaps": np.zeros((2, 2, 1), np.float32)}, "got shape \\[2, 2, 1\\]; add the missing"),
-        ({"confmaps": np.zeros((1, 2, 2, 1), np.uint8)}, "expected float32 maps, got uint8; convert"),
+        (
+            {"confmaps": np.zeros((1, 2, 2, 1), np.uint8)},
+            "expected float32 maps, got uint8; convert",
+        ),
         ({"confmaps": np.zeros((0, 2, 2, 1), np.float32)}, "expected at least one pixel"),
         (b"", "expected a .npz file with the key 'confmaps' or a .npy file"),
         (b"junk that is no array", "expected"),

@@ -49,7 +49,9 @@ def test_one_pixel_and_unusual_values(client, server):
             for case in make_cases(np.nan_to_num(maps, nan=0.5))
             if case.signature != "smooth_imgs"
         ]
-        verify(cases, [client], EAGER, PEAK_OPS, exact=server.kind == "embedded").raise_if_different()
+        verify(
+            cases, [client], EAGER, PEAK_OPS, exact=server.kind == "embedded"
+        ).raise_if_different()
 
 
 def test_sweep_over_image_sizes(grpc_client, sweep):

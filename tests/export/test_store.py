@@ -41,7 +41,12 @@ def test_versions_count_up_from_one(store):
 
 @pytest.mark.parametrize(
     ("names", "following"),
-    [(["7"], 8), (["007"], 8), (["abc", "-3", "1x", ".2", "v5", "0002.tmp", "٣"], 1), (["2", "10"], 11)],
+    [
+        (["7"], 8),
+        (["007"], 8),
+        (["abc", "-3", "1x", ".2", "v5", "0002.tmp", "٣"], 1),
+        (["2", "10"], 11),
+    ],
     ids=["gap", "leading_zeros", "no_numbers", "numeric_order"],
 )
 def test_the_next_free_version_is_the_servers_newest_plus_one(store, names, following):

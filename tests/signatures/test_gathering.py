@@ -60,7 +60,9 @@ def test_refinement_equals_loops(reference, sizes, delta):
 @given(
     sizes=SIZES,
     image_dtype=st.sampled_from(["float16", "float32", "float64"]),
-    peak_dtype=st.sampled_from(["int8", "uint8", "int32", "int64", "float16", "float32", "float64"]),
+    peak_dtype=st.sampled_from(
+        ["int8", "uint8", "int32", "int64", "float16", "float32", "float64"]
+    ),
 )
 def test_dtypes_are_converted_to_float32(reference, sizes, image_dtype, peak_dtype):
     imgs, peaks = maps_and_peaks(*sizes)
@@ -112,7 +114,9 @@ def test_zero_peaks(shape):
 
 
 def test_a_channel_index_into_zero_channels_is_refused():
-    with pytest.raises(InvalidInputError, match="channel index outside imgs; row 0 got 0 channels 0"):
+    with pytest.raises(
+        InvalidInputError, match="channel index outside imgs; row 0 got 0 channels 0"
+    ):
         refine_peaks_local_direction(np.zeros((1, 4, 4, 0), np.float32), [[0, 0, 0, 0]])
 
 

@@ -72,7 +72,9 @@ def test_subnormals_count_as_zero(subnormal, functions):
         smooth_imgs(inputs["imgs"], 3, sigma)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"got\] \[0\]"):
         functions["smooth_imgs"](
-            imgs=tf.zeros([1, 2, 2, 1]), kernel_size=tf.constant(3, tf.int64), sigma=tf.constant(sigma)
+            imgs=tf.zeros([1, 2, 2, 1]),
+            kernel_size=tf.constant(3, tf.int64),
+            sigma=tf.constant(sigma),
         )
 
 
@@ -85,7 +87,9 @@ def test_bounds_are_fixed_at_export():
     module = PeakOps(peak_ops_contract(Bounds(window=5)))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"within 1\.\.5; got"):
         module.functions["smooth_imgs"](
-            imgs=tf.zeros([1, 2, 2, 1]), kernel_size=tf.constant(7, tf.int64), sigma=tf.constant(1.0)
+            imgs=tf.zeros([1, 2, 2, 1]),
+            kernel_size=tf.constant(7, tf.int64),
+            sigma=tf.constant(1.0),
         )
 
 

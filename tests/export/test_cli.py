@@ -1,0 +1,247 @@
+"""The command line, as users run it: in a subprocess."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.maps import draw_maps
+from serving_config.process import free_ports
+
+ROOT = Path(__file__).parents[2]
+
+
+def peakserve(*arguments, timeout=240, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "export", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=environment.pop("cwd", ROOT),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
+    )
+
+
+def test_help_names_every_command():
+    done = peakserve("--help")
+    assert done.returncode == 0
+    for command in ("export", "serve", "verify", "demo"):
+        assert f"  {command} " in done.stdout
+        assert peakserve(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "signatures",
+        "signatures.contract",
+        "serving_config",
+        "serving_config.programs",
+        "export.cli",
+    ],
+)
+def test_importing_without_tensorflow(module):
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["export", "--version", "0"], "0 is not in the range"),
+        (["export", "--model", "nope"], "'nope' is not 'peak_ops'"),
+        (["serve", "--model-root", "{tmp}/none"], "no version of peak_ops in"),
+        (["demo", "--input", "{tmp}/none.npz"], "does not exist"),
+        (
+            ["demo", "--input", "{tmp}/bad.npz"],
+            "expected the key 'confmaps', got maps; save it with",
+        ),
+        (["verify"], "Missing option '--address'"),
+        (["verify", "--address", "127.0.0.1:{port}", "--timeout", "2"], "over gRPC: UNAVAILABLE"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+    ids=["version", "model", "no_model", "no_file", "no_key", "no_address", "no_server", "command"],
+)
+def test_errors_are_one_sentence(tmp_path, arguments, text):
+    np.savez(tmp_path / "bad.npz", maps=np.zeros(3))
+    port = free_ports(1)[0]
+    done = peakserve(*(a.format(tmp=tmp_path, port=port) for a in arguments))
+    assert done.returncode in (1, 2)
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 5
+
+
+def test_export_numbers_versions_and_never_overwrites(tmp_path):
+    root = tmp_path / "models"
+    first = peakserve("export", "--model-root", root)
+    assert first.stdout == f"published peak_ops version 1: {root}/peak_ops/1\n"
+    assert first.stderr == ""
+    again = peakserve("export", "--model-root", root, "--version", 1)
+    assert again.returncode == 1
+    assert again.stderr.startswith("Error: version 1 exists already in")
+    assert [path.name for path in (root / "peak_ops").iterdir()] == ["1"]
+    manifest = json.loads((root / "peak_ops/1/assets.extra/peakserve.json").read_text())
+    assert manifest["tool"]["name"] == "peakserve"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", manifest["created"])
+    assert manifest["model"]["signatures"][0]["name"] == "smooth_imgs"
+
+
+@pytest.fixture(params=["embedded", "stock"])
+def kind(request):
+    """Both kinds of server; without a stock binary a visible skip."""
+    from serving_config.programs import find_server
+
+    if request.param == "stock" and find_server().kind != "stock":
+        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
+    return request.param
+
+
+def environment_for(kind):
+    if kind == "stock":
+        return {}
+    folders = [
+        folder
+        for folder in os.environ["PATH"].split(os.pathsep)
+        if not (Path(folder) / "tensorflow_model_server").exists()
+    ]
+    return {"PEAKSERVE_MODEL_SERVER": "", "PATH": os.pathsep.join(folders)}
+
+
+def test_demo(tmp_path, kind):
+    np.save(tmp_path / "maps.npy", draw_maps(1, 6, 7, 2)[0] - 0.5)
+    done = peakserve(
+        "demo", "--input", tmp_path / "maps.npy", cwd=tmp_path, **environment_for(kind)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    directory = tmp_path / "models" / "peak_ops" / "1"
+    assert f"exported model: {directory}" in lines
+    assert any(line.startswith("server: ") and kind in line for line in lines)
+    rows = [line.split() for line in lines if " gRPC " in line or " REST " in line]
+    assert len(rows) == 12
+    for row in rows:
+        cases, refused, numbers, *_, wrong = row[2:]
+        assert int(cases) > 5
+        assert int(refused) > 2
+        assert int(numbers) > 100
+        assert wrong == "0"
+    *_, server_line, curl_line = lines
+    assert server_line.startswith("tensorflow_model_server --port=8500")
+    assert curl_line.startswith("curl ")
+    if kind == "stock":
+        run_both(server_line, curl_line)
+
+
+def run_both(server_line, curl_line):
+    """Runs the demo's last two lines as written, but on free ports and with the found binary."""
+    from serving_config.programs import find_server
+
+    grpc_port, rest_port = map(str, free_ports(2))
+    server_line = server_line.replace("8500", grpc_port).replace("8501", rest_port)
+    curl_line = curl_line.replace("8501", rest_port)
+    arguments = [*find_server().command, *shlex.split(server_line)[1:]]
+    server = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        curl = [
+            *shlex.split(curl_line),
+            "--retry",
+            "60",
+            "--retry-delay",
+            "1",
+            "--retry-all-errors",
+        ]
+        done = subprocess.run(curl, capture_output=True, text=True, timeout=90, check=True)
+        assert json.loads(done.stdout) == {"outputs": [[0.0, 1.25, 1.0, 0.0]]}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_serve_and_verify(published, kind):
+    port, rest_port = free_ports(2)
+    environment = {**os.environ, **environment_for(kind), "PYTHONPATH": str(ROOT)}
+    serve = [sys.executable, "-m", "export", "serve", "--model-root", published.parents[1]]
+    server = subprocess.Popen(
+        [*map(str, serve), "--port", str(port), "--rest-port", str(rest_port)],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stderr.readline().startswith("hosting peak_ops 1 with ")
+        from serving_config.grpc_client import GrpcClient
+
+        with GrpcClient(f"127.0.0.1:{port}") as client:
+            wait_until_available(client, server)
+        addresses = ["--address", f"127.0.0.1:{port}", "--rest-address", f"127.0.0.1:{rest_port}"]
+        done = peakserve("verify", *addresses)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "equal within the contract" in done.stdout
+        missing = peakserve("verify", *addresses, "--version", 9)
+        assert missing.returncode == 1
+        assert "expected version 9 to be AVAILABLE, got 1 AVAILABLE" in missing.stderr
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def wait_until_available(client, process):
+    from serving_config.errors import ServingError
+
+    for _ in range(600):
+        try:
+            if any(s.is_available for s in client.status(timeout=1, wait_for_ready=True).values()):
+                return
+        except ServingError:
+            pass
+        try:
+            process.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"the server ended: {process.stderr.read()}")
+    raise AssertionError("the server did not become available")
+
+
+def test_verify_finds_a_model_that_differs(tmp_path, kind):
+    """A model whose refinement is another function must not pass."""
+    from export.builder import write_saved_model
+    from serving_config.process import ModelServer
+    from serving_config.programs import EMBEDDED_HOST, find_server
+    from signatures import PeakOps
+    from signatures.contract import PEAK_OPS
+    from signatures.guard import body_of
+    from signatures.local_direction import refine_peaks_local_direction
+    from signatures.tracing import traced
+
+    module = PeakOps()
+
+    def twice(imgs, peaks, delta):
+        return body_of(refine_peaks_local_direction)(imgs, peaks, 2 * delta)
+
+    name = "refine_peaks_local_direction"
+    module.functions[name] = traced(PEAK_OPS.signature(name), twice)
+    directory = tmp_path / "peak_ops" / "1"
+    directory.mkdir(parents=True)
+    write_saved_model(module, directory)
+    program = EMBEDDED_HOST if kind == "embedded" else find_server()
+    with ModelServer("peak_ops", directory.parent, program=program) as server:
+        done = peakserve("verify", "--address", server.grpc_address)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.search(
+        r"refine_peaks_local_direction over gRPC, case delta_0\.25: output refined_peaks at "
+        r"\[\d+, \d\] expected [\d.-]+, got [\d.-]+ \(\d[\de+]* ulps\)",
+        done.stderr,
+    )

@@ -1,0 +1,70 @@
+"""The README says what the contracts and the command line say."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from signatures.contract import DEFAULT_SIGNATURE, PEAK_OPS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def table_row(contract):
+    def cell(tensors):
+        return ", ".join(
+            f"`{t.name}` {t.dtype} {t.shape_text}"
+            + ("" if t.default is None else f" ({t.default})")
+            for t in tensors
+        )
+
+    also = f", also `{DEFAULT_SIGNATURE}`" if contract.name == PEAK_OPS.default else ""
+    return f"| `{contract.name}`{also} | {cell(contract.inputs)} | {cell(contract.outputs)} |"
+
+
+@pytest.mark.parametrize("contract", PEAK_OPS.signatures, ids=lambda contract: contract.name)
+def test_the_signature_table_is_the_contracts(contract):
+    assert table_row(contract) in README
+
+
+def test_the_signature_table_lists_nothing_else():
+    rows = re.findall(
+        r"^\| `(\w+)`(?:, also `serving_default`)? \| `\w+` (?:float|int)", README, re.M
+    )
+    assert rows == [contract.name for contract in PEAK_OPS.signatures]
+
+
+def test_the_ci_script_runs_the_readmes_test_command():
+    pattern = re.search(r"grep --max-count=1 -- \"(.*)\" README.md", (ROOT / ".ci/run").read_text())
+    (line,) = [line for line in README.splitlines() if re.search(pattern[1], line)]
+    assert line.endswith(".venv/bin/pytest")
+
+
+def test_python_examples_parse():
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
+
+
+def code_after(heading, language):
+    section = README.split(f"### {heading}\n")[1]
+    return re.search(rf"```{language}\n(.*?)```", section, re.S)[1].strip()
+
+
+def test_the_grpc_example_prints_what_the_readme_shows(server, capsys):
+    example = code_after("gRPC", "python").replace("127.0.0.1:8500", server.grpc_address)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip() == code_after("gRPC", "text")
+
+
+def test_the_rest_example_prints_what_the_readme_shows(server):
+    import subprocess
+
+    example = code_after("REST", "sh").replace("127.0.0.1:8501", server.rest_address)
+    done = subprocess.run(["bash", "-c", example], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == code_after("REST", "text")
