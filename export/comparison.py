@@ -102,18 +102,6 @@ def ulps_between(expected: float | np.floating, got: float | np.floating) -> flo
     return float(abs(ordered[1] - ordered[0]))
 
 
-def without_subnormals(values: np.ndarray) -> np.ndarray:
-    """Float values with subnormals replaced by zeros of their sign.
-
-    >>> without_subnormals(np.float32([1e-40, -1e-40, 1.5])).tolist()
-    [0.0, -0.0, 1.5]
-    """
-    if values.dtype.kind != "f":
-        return values
-    tiny = np.abs(values) < np.finfo(values.dtype).smallest_normal
-    return np.where(tiny, np.copysign(values.dtype.type(0), values), values)
-
-
 def _spacing(magnitude: np.floating) -> float:
     """One ulp of a magnitude, the largest float included."""
     return float(magnitude - np.nextafter(magnitude, magnitude.dtype.type(0))) or float(

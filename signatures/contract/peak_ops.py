@@ -119,9 +119,11 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                     Within("sigma", *bounds.sigma),
                 ),
                 tolerance=Tolerance(
-                    ulps=4.0,
-                    measured_ulps=0.0,
-                    reason="sums of products may be ordered differently by another build or device",
+                    ulps=8.0,
+                    measured_ulps=3.5,
+                    reason="every build stays within 4 ulps of the float64 sum, on either side of "
+                    "it; CPU kernels with and without oneDNN differed by 3.5, the stock server "
+                    "2.20.0 and eager 2.21.0 with the same kernels by 0",
                 ),
             ),
             SignatureContract(
@@ -235,7 +237,9 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                 tolerance=Tolerance(
                     ulps=1.0,
                     measured_ulps=0.0,
-                    reason="exp in float64 may round differently on another build or device",
+                    reason="float64 exp of another build or device may round differently, which "
+                    "moves a float32 by at most one; the stock server 2.20.0 and eager 2.21.0 "
+                    "differed by 0",
                 ),
             ),
         ),
