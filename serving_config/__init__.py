@@ -1,0 +1,54 @@
+"""WHERE a model is hosted: finding and starting a server, and the clients that talk to it.
+
+Names are resolved on first use, so that importing the package stays cheap: the clients pull in
+gRPC, httpx and (for the wire messages) TensorFlow only when they are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from serving_config.errors import InvalidReplyError, ServerStartError, ServingError
+    from serving_config.grpc_client import GrpcClient
+    from serving_config.process import ModelServer
+    from serving_config.programs import ServerProgram, find_server, launch_command
+    from serving_config.rest_client import RestClient
+    from serving_config.status import VersionStatus
+
+_HOME_OF = {
+    "GrpcClient": "grpc_client",
+    "InvalidReplyError": "errors",
+    "ModelServer": "process",
+    "RestClient": "rest_client",
+    "ServerProgram": "programs",
+    "ServerStartError": "errors",
+    "ServingError": "errors",
+    "VersionStatus": "status",
+    "find_server": "programs",
+    "launch_command": "programs",
+}
+
+__all__ = [
+    "GrpcClient",
+    "InvalidReplyError",
+    "ModelServer",
+    "RestClient",
+    "ServerProgram",
+    "ServerStartError",
+    "ServingError",
+    "VersionStatus",
+    "find_server",
+    "launch_command",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,155 @@
+"""One loaded version of a model: its signatures and the session that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+
+from serving_config import wire
+from serving_config.embedded.failures import StatusError, invalid_argument
+from serving_config.tensor_types import type_of_dtype, type_of_number
+
+_CALLABLES = 256
+# What Python adds to the runtime's messages, and where they name the node.
+_PYTHON_PREFIX = "Graph execution error:"
+_PYTHON_TRACE = "\n\nOriginal stack trace for "
+_NODE_TAIL = "\n\t [["
+
+
+@dataclass(frozen=True)
+class InputSlot:
+    """Where an input is fed: the tensor's name and its element type's number."""
+
+    tensor: str
+    type_number: int
+
+
+@dataclass(frozen=True)
+class OutputSlot:
+    """Where an output is fetched: the tensor's name and its element type's number."""
+
+    tensor: str
+    type_number: int
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature as the SavedModel defines it; maps are sorted by alias.
+
+    Attributes:
+      key: Its key in the SavedModel.
+      inputs: Alias to where it is fed.
+      outputs: Alias to where it is fetched.
+      defaults: Alias to the value of an input that a gRPC request leaves out.
+    """
+
+    key: str
+    inputs: Mapping[str, InputSlot]
+    outputs: Mapping[str, OutputSlot]
+    defaults: Mapping[str, np.ndarray]
+
+
+class Servable:
+    """A version that can answer. Safe to use from many threads; they share one session.
+
+    Args:
+      name: The model's name.
+      version: The version's number.
+      session: A session with the graph imported and initialised.
+      signatures: By key.
+    """
+
+    def __init__(
+        self, name: str, version: int, session: Any, signatures: Mapping[str, Signature]
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.signatures = signatures
+        self._session = session
+        # The session's own callables skip Python's checks and casts: what they say is the
+        # runtime's text. One per set of outputs, since a filter must not run the others.
+        self._callable = lru_cache(maxsize=_CALLABLES)(self._make_callable)
+
+    def run(
+        self, signature: Signature, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature.
+
+        Args:
+          signature: One of this servable's.
+          inputs: All inputs by alias.
+          outputs: The aliases to compute.
+
+        Returns:
+          Output alias to array; scalars have shape `()`.
+
+        Raises:
+          StatusError: A dtype is not the signature's, or the graph refuses.
+        """
+        aliases = _feeding_order(signature)
+        _check_dtypes(signature, aliases, inputs)
+        run = self._callable(signature.key, tuple(sorted(outputs)))
+        try:
+            values = run(*(inputs[alias] for alias in aliases))
+        except tf.errors.OpError as error:
+            raise StatusError(
+                wire.code_name(error.error_code), runtime_text(error.message)
+            ) from None
+        return {
+            alias: np.asarray(value, _fetched_dtype(signature.outputs[alias]))
+            for alias, value in zip(sorted(outputs), values, strict=True)
+        }
+
+    def _make_callable(self, key: str, outputs: tuple[str, ...]) -> Callable[..., list[Any]]:
+        signature = self.signatures[key]
+        options = config_pb2.CallableOptions(
+            feed=[signature.inputs[alias].tensor for alias in _feeding_order(signature)],
+            fetch=[signature.outputs[alias].tensor for alias in outputs],
+        )
+        made: Callable[..., list[Any]] = self._session._make_callable_from_options(options)
+        return made
+
+    def close(self) -> None:
+        """Frees the session; nothing may run any more."""
+        self._callable.cache_clear()
+        self._session.close()
+
+
+def runtime_text(message: str) -> str:
+    r"""A runtime error's message without what Python adds to it: the stock server's text.
+
+    >>> runtime_text("Graph execution error:\n\nDetected at node A\nbad\n\t [[{{node A}}]]")
+    'bad\n\t [[{{node A}}]]'
+    """
+    message = message.split(_PYTHON_TRACE, 1)[0]
+    if not message.startswith(_PYTHON_PREFIX):
+        return message
+    head, node, tail = message.removeprefix(_PYTHON_PREFIX).partition(_NODE_TAIL)
+    return (head.strip().splitlines() or [""])[-1] + node + tail
+
+
+def _feeding_order(signature: Signature) -> list[str]:
+    """Aliases in the order in which the runtime numbers the arguments: by tensor name."""
+    return sorted(signature.inputs, key=lambda alias: signature.inputs[alias].tensor)
+
+
+def _fetched_dtype(slot: OutputSlot) -> np.dtype:
+    return type_of_number(slot.type_number).dtype
+
+
+def _check_dtypes(
+    signature: Signature, aliases: Sequence[str], inputs: Mapping[str, np.ndarray]
+) -> None:
+    for position, alias in enumerate(aliases):
+        given = type_of_dtype(inputs[alias].dtype)
+        wanted = type_of_number(signature.inputs[alias].type_number)
+        if given is not wanted:
+            raise invalid_argument(
+                f"Expects arg[{position}] to be {wanted.name} but {given.name} is provided"
+            )

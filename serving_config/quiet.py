@@ -1,0 +1,30 @@
+"""TensorFlow's import without the lines that it writes past every log level."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow with standard error held back, and shown if the import fails.
+
+    TensorFlow 2.21 writes notes about oneDNN and CUDA before its logging is set up, whatever
+    `TF_CPP_MIN_LOG_LEVEL` says. They come from C++, so that the file descriptor is redirected.
+    For programs, not for libraries: other threads' standard error is held back as well.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

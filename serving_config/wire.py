@@ -1,0 +1,264 @@
+"""The wire messages of TensorFlow Serving, and nothing else that knows them.
+
+The official `tensorflow_serving.apis` modules import all of TensorFlow, hence this is the only
+module that imports them (and nothing here is imported before a request is made).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2, predict_pb2
+
+from serving_config.framing import Buffer, framed, map_entry, packed_payload, tensor_parts
+from serving_config.status import VersionStatus
+from serving_config.tensor_types import TensorType, type_of_number
+
+PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
+MODEL_SERVICE = "tensorflow.serving.ModelService"
+PREDICT_METHOD = f"/{PREDICTION_SERVICE}/Predict"
+GET_MODEL_STATUS_METHOD = f"/{MODEL_SERVICE}/GetModelStatus"
+
+# The generated message classes have no static types.
+TensorMessage = Any
+
+# Elements that a message implies without containing them ("the last value repeats") are only
+# made up to this size, so that a message of twenty bytes cannot ask for gigabytes.
+REPEATED_BYTES_LIMIT = 1 << 26
+
+_CODE_NUMBERS = {
+    "OK": 0,
+    "CANCELLED": 1,
+    "UNKNOWN": 2,
+    "INVALID_ARGUMENT": 3,
+    "DEADLINE_EXCEEDED": 4,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "OUT_OF_RANGE": 11,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+    "DATA_LOSS": 15,
+    "UNAUTHENTICATED": 16,
+}
+_CODE_NAMES = {number: name for name, number in _CODE_NUMBERS.items()}
+
+
+def code_name(number: int) -> str:
+    """The canonical name of a status number."""
+    return _CODE_NAMES.get(number, "UNKNOWN")
+
+
+@dataclass(frozen=True)
+class ModelQuery:
+    """Which servable a request means.
+
+    Attributes:
+      name: The model's name; may be empty, which servers refuse.
+      version: The version, `None` for the latest.
+      label: The version's label, `None` if none was given.
+      signature: The signature's key, empty for `serving_default`.
+    """
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""
+
+
+@dataclass(frozen=True)
+class PredictCall:
+    """A Predict request as a server reads it; `query` is `None` without a model spec."""
+
+    query: ModelQuery | None
+    inputs: Mapping[str, TensorMessage]
+    output_filter: tuple[str, ...]
+
+
+def predict_request(
+    query: ModelQuery, inputs: Mapping[str, np.ndarray], output_filter: Sequence[str] = ()
+) -> bytes:
+    """The bytes of a PredictRequest; arrays travel as `tensor_content`.
+
+    Raises:
+      ValueError: Both version and label were given, or an array's dtype cannot be sent.
+    """
+    if query.version is not None and query.label is not None:
+        raise ValueError("a request names a version or a label, not both")
+    spec = model_pb2.ModelSpec(name=query.name, signature_name=query.signature)
+    if query.version is not None:
+        spec.version.value = query.version
+    if query.label is not None:
+        spec.version_label = query.label
+    parts = framed(1, [spec.SerializeToString()])
+    for name in sorted(inputs):
+        parts += map_entry(2, name, tensor_parts(inputs[name], as_content=True))
+    for name in output_filter:
+        parts += framed(3, [name.encode()])
+    return b"".join(parts)
+
+
+def read_predict_request(message: bytes) -> PredictCall:
+    """The server's view of a PredictRequest; tensors stay encoded until they are needed.
+
+    Raises:
+      ValueError: The bytes are no such message.
+    """
+    request = _parsed(predict_pb2.PredictRequest(), message)
+    query = _query(request.model_spec) if request.HasField("model_spec") else None
+    return PredictCall(query, request.inputs, tuple(request.output_filter))
+
+
+def predict_reply(query: ModelQuery, outputs: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of a PredictResponse; arrays travel in their typed fields, as a server sends.
+
+    The parts are joined once: at its peak this needs the arrays and one copy of them.
+    """
+    parts: list[Buffer] = []
+    for name in sorted(outputs):
+        parts += map_entry(1, name, tensor_parts(outputs[name], as_content=False))
+    spec = model_pb2.ModelSpec(name=query.name, signature_name=query.signature)
+    spec.version.value = query.version or 0
+    return b"".join(parts + framed(2, [spec.SerializeToString()]))
+
+
+def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
+    """The outputs of a PredictResponse by name, as writable arrays.
+
+    Raises:
+      ValueError: The bytes are no such message, or a tensor in it is malformed.
+    """
+    response = _parsed(predict_pb2.PredictResponse(), message)
+    arrays = {name: array_of(tensor) for name, tensor in sorted(response.outputs.items())}
+    return {
+        name: array if array.flags.writeable else array.copy() for name, array in arrays.items()
+    }
+
+
+def status_request(query: ModelQuery) -> bytes:
+    """The bytes of a GetModelStatusRequest."""
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = query.name
+    if query.version is not None:
+        request.model_spec.version.value = query.version
+    return request.SerializeToString()
+
+
+def read_status_request(message: bytes) -> ModelQuery | None:
+    """What a GetModelStatusRequest asks for; `None` without a model spec.
+
+    Raises:
+      ValueError: The bytes are no such message.
+    """
+    request = _parsed(get_model_status_pb2.GetModelStatusRequest(), message)
+    return _query(request.model_spec) if request.HasField("model_spec") else None
+
+
+def status_reply(versions: Iterable[tuple[int, VersionStatus]]) -> bytes:
+    """The bytes of a GetModelStatusResponse."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    states = get_model_status_pb2.ModelVersionStatus.State
+    for version, status in versions:
+        entry = response.model_version_status.add(version=version, state=states.Value(status.state))
+        entry.status.error_code = _CODE_NUMBERS[status.error_code]
+        entry.status.error_message = status.error_message
+    return response.SerializeToString()
+
+
+def read_status_reply(message: bytes) -> dict[int, VersionStatus]:
+    """The versions of a GetModelStatusResponse.
+
+    Raises:
+      ValueError: The bytes are no such message.
+    """
+    response = _parsed(get_model_status_pb2.GetModelStatusResponse(), message)
+    states = get_model_status_pb2.ModelVersionStatus.State
+    return {
+        entry.version: VersionStatus(
+            state=states.Name(entry.state),
+            error_code=code_name(entry.status.error_code),
+            error_message=entry.status.error_message,
+        )
+        for entry in response.model_version_status
+    }
+
+
+def array_of(tensor: TensorMessage) -> np.ndarray:
+    """The array that a `TensorProto` holds, in `tensor_content` or in its typed field.
+
+    A typed field may hold fewer values than elements: the last one repeats, and no value at all
+    means zeros. Strings become arrays of `bytes`. The array may share the message's memory.
+
+    Raises:
+      ValueError: Unknown rank, a negative size, an element type without NumPy form, or content
+        that does not fit the shape.
+    """
+    kind = type_of_number(tensor.dtype)
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise ValueError("the tensor's shape is not fully known")
+    count = math.prod(shape)
+    if content := tensor.tensor_content:
+        if kind.is_string or len(content) != count * kind.dtype.itemsize:
+            raise ValueError(f"{len(content)} bytes of content do not fill shape {shape}")
+        return np.frombuffer(content, kind.dtype).reshape(shape)
+    return _filled(_typed_values(tensor, kind), count).reshape(shape)
+
+
+def _typed_values(tensor: TensorMessage, kind: TensorType) -> np.ndarray:
+    """The values of the typed field, as many as there are."""
+    if kind.is_raw:
+        payload = packed_payload(tensor.SerializeToString(), kind.field_number)
+        # The payload starts anywhere; a copy is aligned.
+        return np.frombuffer(payload, kind.dtype).copy()
+    values = getattr(tensor, kind.field)
+    if kind.is_string:
+        strings = np.empty(len(values), object)
+        strings[:] = list(values)
+        return strings
+    wide = np.uint64 if kind.dtype == np.uint64 else np.int64
+    numbers = np.fromiter(values, wide, len(values))
+    if kind.is_half:
+        return numbers.astype(np.uint16).view(kind.dtype)
+    return numbers.astype(kind.dtype)
+
+
+def _filled(values: np.ndarray, count: int) -> np.ndarray:
+    """Exactly `count` values: the last one repeats, surplus ones are dropped."""
+    if values.size >= count:
+        return values[:count]
+    if count * max(values.dtype.itemsize, 1) > REPEATED_BYTES_LIMIT:
+        raise ValueError(f"{values.size} values for {count} elements")
+    last = values[-1] if values.size else (b"" if values.dtype == object else 0)
+    filled = np.empty(count, values.dtype)
+    filled[: values.size] = values
+    filled[values.size :] = last
+    return filled
+
+
+def _query(spec: model_pb2.ModelSpec) -> ModelQuery:
+    choice = spec.WhichOneof("version_choice")
+    return ModelQuery(
+        name=spec.name,
+        version=spec.version.value if choice == "version" else None,
+        label=spec.version_label if choice == "version_label" else None,
+        signature=spec.signature_name,
+    )
+
+
+def _parsed(message: Any, data: bytes) -> Any:
+    """The given empty message after parsing."""
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(f"not a {type(message).__name__}: {error}") from error
+    return message
