@@ -79,7 +79,7 @@ def main(debug: bool) -> None:
 def _import_tensorflow() -> None:
     """Quietly, unless `--debug` was given."""
     if not click.get_current_context().find_root().params["debug"]:
-        from export.quiet import import_tensorflow
+        from serving_config.quiet import import_tensorflow
 
         import_tensorflow()
 

@@ -268,7 +268,7 @@ def test_a_host_that_waits_and_a_host_that_is_crowded(model_base_path, tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_the_host_ends_with_its_parent(model_base_path):
+def test_the_host_ends_with_its_parent(model_base_path, tmp_path):
     code = f"""
 import sys
 from serving_config import ModelServer
@@ -279,8 +279,14 @@ server.wait_until_available()
 print(server.pid, flush=True)
 sys.stdin.read()
 """
+    # A killed parent cannot remove the log that it made.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     try:
         pid = int(parent.stdout.readline())
