@@ -80,7 +80,7 @@ class ModelServer:
 
     @property
     def kind(self) -> str:
-        """`"stock"` or `"embedded"`."""
+        """`"stock"`, `"docker"` or `"embedded"`."""
         return self.program.kind
 
     @property

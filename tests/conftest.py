@@ -14,9 +14,48 @@ import pytest
 if TYPE_CHECKING:
     from serving_config.grpc_client import GrpcClient
     from serving_config.process import ModelServer
+    from serving_config.programs import ServerProgram
     from serving_config.rest_client import RestClient
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--server`."""
+    parser.addoption(
+        "--server",
+        default="auto",
+        help="what hosts the conformance suite: auto (the embedded host), embedded, binary "
+        "(tensorflow_model_server), docker or docker:TAG, or HOST:PORT,HOST:PORT (gRPC and REST "
+        "of a running server)",
+    )
+
+
+@pytest.fixture(scope="session")
+def server_address(pytestconfig: pytest.Config) -> tuple[str, str] | None:
+    """GRPC and REST address of a server that runs already; `None` if the tests start one."""
+    from serving_config.programs import split_addresses
+
+    addresses = split_addresses(pytestconfig.getoption("--server"))
+    if addresses is None:
+        return None
+    grpc_address, rest_address = addresses
+    if rest_address is None:
+        pytest.fail("--server HOST:PORT,HOST:PORT needs both addresses here, gRPC and REST")
+    return grpc_address, rest_address
+
+
+@pytest.fixture(scope="session")
+def server_program(
+    pytestconfig: pytest.Config, server_address: tuple[str, str] | None
+) -> ServerProgram:
+    """The program that `--server` names; one that is not here is an error, not a skip."""
+    from serving_config.programs import EMBEDDED_HOST, find_server
+
+    if server_address:
+        pytest.skip("--server names a running server: its process and files are not ours")
+    wanted = pytestconfig.getoption("--server")
+    return EMBEDDED_HOST if wanted == "auto" else find_server(wanted)
 
 
 @pytest.fixture(scope="session")
