@@ -2,37 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
 
-from export.manifest import write_manifest
-from export.store import VersionStore
+from export.identity import content_hash
+from export.manifest import ManifestError, read_manifest, write_manifest
+from export.replay import ReplayCounts, replay
+from export.store import Unchanged, VersionStore
 from signatures.peak_ops import PeakOps
 
 
-def write_saved_model(module: PeakOps, directory: Path) -> None:
-    """Writes a module's signatures and its manifest into a directory."""
+@dataclass(frozen=True)
+class Exported:
+    """The outcome of an export.
+
+    Attributes:
+      version: The version that holds the content.
+      directory: Its directory.
+      content: The content identity.
+      published: False where the newest version had the same content already.
+      replayed: What the replay compared; `None` if nothing was published.
+    """
+
+    version: int
+    directory: Path
+    content: str
+    published: bool
+    replayed: ReplayCounts | None
+
+
+def write_saved_model(module: PeakOps, directory: Path) -> str:
+    """Writes a module's signatures and its manifest into a directory.
+
+    Returns:
+      The content identity.
+    """
     tf.saved_model.save(module, str(directory), signatures=module.functions)
-    write_manifest(directory, module.contract, tf.__version__)
+    content = content_hash(directory, module.contract.as_dict())
+    write_manifest(directory, module.contract, content=content, tensorflow_version=tf.__version__)
+    return content
 
 
 def export_model(
-    model_root: str | Path, module: PeakOps | None = None, *, version: int | None = None
-) -> tuple[int, Path]:
-    """Builds and publishes a model family.
+    model_root: str | Path,
+    module: PeakOps | None = None,
+    *,
+    version: int | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Exported:
+    """Builds a model family, replays it in a fresh process, and publishes it.
 
     Args:
       model_root: The folder of all models; the family's name is appended.
       module: What to export; `PeakOps()` with its default bounds if left out.
       version: The version's number; the next free one if left out.
-
-    Returns:
-      The version and its directory.
+      force: Publish even if the newest version has the same content.
+      progress: Called with the name of each step.
 
     Raises:
       StoreError: The version exists, or the folder cannot be written.
+      ReplayError: The exported model does not answer as eager does.
     """
     module = module or PeakOps()
     store = VersionStore(model_root, module.contract.name)
-    return store.publish(lambda directory: write_saved_model(module, directory), version)
+    content = ""
+    counts: ReplayCounts | None = None
+
+    def write(staging: Path) -> None:
+        nonlocal content, counts
+        progress("tracing and staging")
+        content = write_saved_model(module, staging)
+        if not force:
+            newest = max(store.versions(), default=None)
+            if newest is not None and content_of(store.version_path(newest)) == content:
+                raise Unchanged(newest)
+        progress("replaying in a fresh process")
+        counts = replay(staging)
+        progress("publishing")
+
+    try:
+        number, directory = store.publish(write, version)
+    except Unchanged as same:
+        return Exported(same.version, store.version_path(same.version), content, False, None)
+    return Exported(number, directory, content, True, counts)
+
+
+def content_of(directory: Path) -> str | None:
+    """The content identity in a version's manifest, `None` if it has none."""
+    try:
+        content: str | None = read_manifest(directory).get("content")
+    except ManifestError:
+        return None
+    return content

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from signatures.contract import DEFAULT_SIGNATURE, PEAK_OPS, ModelContract, SignatureContract
+from signatures.contract import (
+    DEFAULT_SIGNATURE,
+    PEAK_OPS,
+    InvalidInputError,
+    ModelContract,
+    SignatureContract,
+)
 
 WINDOWS = (1, 3, 4, 7)
 KERNEL_SIZES = (1, 3, 5, 11, 129)
@@ -104,6 +110,8 @@ def accepted_cases(maps: np.ndarray) -> Iterator[Case]:
     inputs = {"imgs": maps, "peaks": no_peaks, "window_length": np.int64(4)}
     yield _case("crop_centered_boxes", "zero_peaks", inputs)
     yield _case("crop_centered_boxes", "zero_samples", {**inputs, "imgs": no_samples})
+    one_pixel = {**inputs, "peaks": peaks[:1], "window_length": np.int64(1)}
+    yield _case("crop_centered_boxes", "one_pixel", one_pixel)
 
     patches = _patches(maps, peaks)
     for delta in DELTAS:
@@ -126,12 +134,32 @@ def accepted_cases(maps: np.ndarray) -> Iterator[Case]:
             yield _case("make_gaussian_kernel", f"size_{size}_sigma_{sigma:g}", inputs)
 
 
-def refused_cases(accepted: list[Case], contract: ModelContract = PEAK_OPS) -> Iterator[Case]:
-    """One case for every way to break a rule, made from a small accepted one."""
+def refused_cases(candidates: list[Case], contract: ModelContract = PEAK_OPS) -> Iterator[Case]:
+    """One case for every way to break a rule, made from a small one that keeps all rules.
+
+    Raises:
+      InvalidInputError: The bounds leave no such case.
+    """
     for key in contract.signature_keys():
         signature = contract.signature(key)
-        whole = next(case for case in accepted if case.signature == key)
-        base = signature.with_defaults(_small(signature, whole.inputs))
+        small = (
+            signature.with_defaults(_small(signature, case.inputs))
+            for case in candidates
+            if case.signature == key
+        )
+        base = next(
+            (
+                inputs
+                for inputs in small
+                if signature.refusal(inputs) is None and all(a.size for a in inputs.values())
+            ),
+            None,
+        )
+        if base is None:
+            raise InvalidInputError(
+                f"{key}: the bounds {dict(contract.options)} leave no request that is accepted; "
+                "widen them"
+            )
         for rule in signature.rules:
             for name, inputs in rule.violations(base):
                 yield Case(key, f"refused_{name}", inputs, refused=True)
@@ -139,8 +167,15 @@ def refused_cases(accepted: list[Case], contract: ModelContract = PEAK_OPS) -> I
 
 def make_cases(maps: np.ndarray, contract: ModelContract = PEAK_OPS) -> list[Case]:
     """All cases of a model family on the given maps float32 [N, H, W, C]."""
-    accepted = list(accepted_cases(maps))
-    return [*accepted, *refused_cases(accepted, contract)]
+    candidates = list(accepted_cases(maps))
+    accepted = [case for case in candidates if _keeps_bounds(case, contract)]
+    return [*accepted, *refused_cases(candidates, contract)]
+
+
+def _keeps_bounds(case: Case, contract: ModelContract) -> bool:
+    """Whether the model's bounds, which may be narrower than usual, accept the case."""
+    signature = contract.signature(case.signature)
+    return signature.refusal(signature.with_defaults(case.inputs)) is None
 
 
 def _case(signature: str, name: str, inputs: dict[str, np.ndarray | np.generic]) -> Case:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-MODELS = ("peak_ops",)
+from export import options
 
 
 class Commands(click.Group):
@@ -33,36 +33,6 @@ def _is_ours(error: Exception) -> bool:
     return package in ("export", "signatures", "serving_config")
 
 
-model_option = click.option(
-    "--model",
-    type=click.Choice(MODELS),
-    default=MODELS[0],
-    show_default=True,
-    help="The model family.",
-)
-model_root_option = click.option(
-    "--model-root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("models"),
-    show_default=True,
-    help="The folder of all models; versions go to MODEL_ROOT/MODEL/VERSION/.",
-)
-input_option = click.option(
-    "--input",
-    "maps_path",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Confidence maps [samples, height, width, channels]: .npz with the key 'confmaps', or "
-    ".npy. Without it, Gaussian maps with noise are drawn.",
-)
-timeout_option = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Seconds that one request may take.",
-)
-
-
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,25 +55,38 @@ def _import_tensorflow() -> None:
 
 
 @main.command()
-@model_option
-@model_root_option
+@options.model_option
+@options.model_root_option
 @click.option(
     "--version",
     type=click.IntRange(min=1, max=2**63 - 1),
     help="The version's number; the next free one if left out. Never overwrites.",
 )
-def export(model: str, model_root: Path, version: int | None) -> None:
-    """Build a model and publish it as a new version."""
+@click.option("--force", is_flag=True, help="Publish even if the newest version has this content.")
+@options.bounds_options
+def export(model: str, model_root: Path, version: int | None, force: bool, **bounds: float) -> None:
+    """Build a model, replay it in a fresh process, and publish it as a new version."""
     _import_tensorflow()
-    from export.builder import export_model
+    from export.publishing import export_and_tell
 
-    number, directory = export_model(model_root, version=version)
-    click.echo(f"published {model} version {number}: {directory}")
+    export_and_tell(model_root, version=version, force=force, bounds=bounds)
 
 
 @main.command()
-@model_option
-@model_root_option
+@options.model_option
+@options.model_root_option
+@options.version_option
+def inspect(model: str, model_root: Path, version: int | None) -> None:
+    """Show a version: contracts, bounds, content identity, and how to query each signature."""
+    from export.inspection import inspect_and_tell
+
+    inspect_and_tell(model, model_root, version)
+
+
+@main.command()
+@options.model_option
+@options.model_root_option
+@options.server_option
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="gRPC."
 )
@@ -120,62 +103,81 @@ def export(model: str, model_root: Path, version: int | None) -> None:
     show_default=True,
     help="Where the embedded host listens; the stock server listens on every interface.",
 )
-def serve(model: str, model_root: Path, port: int, rest_port: int, host: str) -> None:
+def serve(model: str, model_root: Path, server: str, port: int, rest_port: int, host: str) -> None:
     """Host a model with tensorflow_model_server, or with the embedded host if there is none.
 
-    The server is the program named by PEAKSERVE_MODEL_SERVER, else tensorflow_model_server on
-    PATH. It takes this command's place: it gets its signals and ends with it.
+    The server takes this command's place: it gets its signals and ends with it.
     """
     from export.hosting import serve_in_place
 
-    serve_in_place(model, model_root, port=port, rest_port=rest_port, host=host)
+    serve_in_place(model, model_root, server, port=port, rest_port=rest_port, host=host)
 
 
 @main.command()
-@model_option
-@click.option("--address", required=True, help="gRPC address HOST:PORT of a running server.")
+@options.model_option
+@click.option("--address", help="gRPC address HOST:PORT of a running server.")
 @click.option("--rest-address", help="REST address HOST:PORT; left out, REST is not compared.")
+@options.server_option
 @click.option(
-    "--version", type=click.IntRange(min=1), help="The version asked; the newest if left out."
+    "--model-root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the model was exported: its manifest gives the contract's bounds, and a server "
+    "that is started hosts it. Needed without --address.",
 )
+@options.version_option
 @click.option("--exact", is_flag=True, help="Ask for equal bits where a tolerance is allowed.")
-@input_option
-@timeout_option
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a JSON report: cases, differences, decision margins, latencies, environment.",
+)
+@options.input_option
+@options.timeout_option
 def verify(
     model: str,
-    address: str,
+    address: str | None,
     rest_address: str | None,
+    server: str,
+    model_root: Path | None,
     version: int | None,
     exact: bool,
+    report_path: Path | None,
     maps_path: Path | None,
     timeout: float,
 ) -> None:
-    """Compare what a running server answers with what the eager functions return."""
+    """Compare what a server answers with what the eager functions return."""
+    if address:
+        server = ",".join(filter(None, [address, rest_address]))
+    elif rest_address:
+        raise click.UsageError("--rest-address needs --address: status is asked over gRPC")
     _import_tensorflow()
-    from export.demo import verify_server
+    from export.proof import verify_and_tell
 
-    verify_server(
+    verify_and_tell(
         model,
-        address,
-        rest_address,
+        server,
+        model_root=model_root,
         version=version,
         exact=exact,
+        report_path=report_path,
         maps_path=maps_path,
         timeout=timeout,
     )
 
 
 @main.command()
-@model_root_option
-@input_option
-@timeout_option
-def demo(model_root: Path, maps_path: Path | None, timeout: float) -> None:
+@options.model_root_option
+@options.server_option
+@options.input_option
+@options.timeout_option
+def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) -> None:
     """Export, host, query over gRPC and REST, and prove the answers equal to eager."""
     click.echo("importing TensorFlow ...", err=True)
     _import_tensorflow()
     from export.demo import run_demo
 
-    run_demo(model_root, maps_path=maps_path, timeout=timeout)
+    run_demo(model_root, server, maps_path=maps_path, timeout=timeout)
 
 
 if __name__ == "__main__":

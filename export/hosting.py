@@ -1,20 +1,135 @@
-"""Starting a server on an exported model, and the lines that tell others how to."""
+"""Starting a server on an exported model, or finding the one that runs."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
 import click
 
 from export.store import StoreError, VersionStore
-from serving_config.programs import BINARY_NAME, STOCK, ServerProgram, find_server, launch_command
+from serving_config.errors import ServerStartError, ServingError
+from serving_config.programs import (
+    BINARY_NAME,
+    EMBEDDED,
+    STOCK,
+    ServerProgram,
+    find_server,
+    launch_command,
+    split_addresses,
+)
 
 GRPC_PORT, REST_PORT = 8500, 8501
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server that answers.
+
+    Attributes:
+      grpc_address: `HOST:PORT`.
+      rest_address: `HOST:PORT`, `None` if REST is not asked.
+      text: Which server it is, for people.
+      is_embedded: Whether it runs this build of TensorFlow on this CPU.
+    """
+
+    grpc_address: str
+    rest_address: str | None
+    text: str
+    is_embedded: bool = False
+
+
+def require_version(model: str, model_root: Path, version: int | None = None) -> Path:
+    """The directory of a version, the newest if none is named.
+
+    Raises:
+      StoreError: There is none.
+    """
+    store = VersionStore(model_root, model)
+    versions = store.versions()
+    if not versions:
+        raise StoreError(
+            f"no version of {model} in {store.path}; "
+            f"run: peakserve export --model-root {shlex.quote(str(model_root))}"
+        )
+    if version is not None and version not in versions:
+        raise StoreError(
+            f"expected a version of {model} in {store.path}, one of "
+            f"{', '.join(map(str, versions))}, got {version}"
+        )
+    return store.version_path(versions[-1] if version is None else version)
+
+
+@contextmanager
+def hosted(server: str, model: str, base_path: Path | None, version: int | None) -> Iterator[Host]:
+    """A server that a `--server` option names, with the version available.
+
+    Args:
+      server: See `serving_config.programs.find_server`, or gRPC and REST address.
+      model: The servable.
+      base_path: The folder of versions; needed where a server is started.
+      version: The version to wait for; any if `None`.
+
+    Raises:
+      ServerStartError: No such server, or it does not become available.
+      ServingError: A running server does not have the version.
+    """
+    addresses = split_addresses(server)
+    if addresses:
+        grpc_address, rest_address = addresses
+        wait_for_version(grpc_address, model, version, seconds=10.0 if base_path else 0.0)
+        yield Host(grpc_address, rest_address, f"the server at {grpc_address}")
+        return
+    if base_path is None:
+        raise ServerStartError(
+            "expected --address of a running server or --model-root, got neither"
+        )
+    from serving_config.process import ModelServer
+
+    with ModelServer(model, base_path, program=find_server(server)) as process:
+        yield Host(
+            process.grpc_address,
+            process.rest_address,
+            f"{process.version_text} ({process.kind})",
+            process.kind == EMBEDDED,
+        )
+
+
+def wait_for_version(address: str, model: str, version: int | None, *, seconds: float) -> None:
+    """Polls a running server, which may have yet to find a version that was just published.
+
+    Raises:
+      ServingError: The server does not answer, or not in time with the version.
+    """
+    from serving_config.grpc_client import GrpcClient
+
+    deadline = time.monotonic() + seconds
+    with GrpcClient(address, model=model, timeout=max(seconds, 5.0)) as client:
+        while True:
+            statuses = client.status()
+            available = [number for number, status in statuses.items() if status.is_available]
+            if available and version in (None, *available):
+                return
+            if time.monotonic() >= deadline:
+                wanted = "any version" if version is None else f"version {version}"
+                states = ", ".join(
+                    f"{number} {status.state}" for number, status in statuses.items()
+                )
+                raise ServingError(
+                    f"expected {wanted} of {model} to be AVAILABLE, got {states or 'no version'}",
+                    code="UNAVAILABLE",
+                    transport=client.transport,
+                )
+            Event().wait(_POLL_SECONDS)
 
 
 def server_line(model: str, base_path: Path) -> str:
@@ -31,43 +146,28 @@ def server_line(model: str, base_path: Path) -> str:
     )
 
 
-def curl_line(model: str, version: int) -> str:
-    """A command that refines one peak of a 3x3 map over REST: the answer is [0, 1.25, 1, 0]."""
-    body = {
-        "inputs": {
-            "imgs": [[[[0], [1], [0]], [[1], [4], [1]], [[0], [2], [0]]]],
-            "peaks": [[0, 1, 1, 0]],
-            "delta": 0.25,
-        }
-    }
-    url = f"http://127.0.0.1:{REST_PORT}/v1/models/{model}/versions/{version}:predict"
-    return f"curl --silent {url} --data {shlex.quote(json.dumps(body))}"
-
-
 def serve_in_place(
-    model: str, model_root: Path, *, port: int, rest_port: int, host: str
+    model: str, model_root: Path, server: str, *, port: int, rest_port: int, host: str
 ) -> NoReturn:
     """Replaces this process by a server on the newest version of a model.
 
     Raises:
       StoreError: There is no version to host.
+      ServerStartError: There is no such server.
     """
-    store = VersionStore(model_root, model)
-    if not store.versions():
-        raise StoreError(
-            f"no version of {model} in {store.path}; "
-            f"run: peakserve export --model-root {shlex.quote(str(model_root))}"
-        )
-    program = find_server()
+    directory = require_version(model, model_root)
+    if split_addresses(server):
+        raise ServerStartError(f"expected a server to start, got the address {server}")
+    program = find_server(server)
     command = launch_command(
         program,
         model_name=model,
-        model_base_path=store.path,
+        model_base_path=directory.parent,
         port=port,
         rest_api_port=rest_port,
-        extra_flags=() if program.kind == STOCK else (f"--host={host}",),
+        extra_flags=(f"--host={host}",) if program.kind == EMBEDDED else (),
     )
-    click.echo(f"hosting {model} {store.versions()[-1]} with {program.version_text}", err=True)
+    click.echo(f"hosting {model} {directory.name} with {program.version_text}", err=True)
     click.echo(shlex.join(command), err=True)
     sys.stdout.flush()
     os.execv(command[0], command)

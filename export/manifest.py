@@ -1,18 +1,23 @@
-"""The manifest beside a model: its contracts, and what made it."""
+"""The manifest beside a model: its contracts, its identity, and what made it."""
 
 from __future__ import annotations
 
 import datetime
 import importlib.metadata
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
-from signatures.contract import ModelContract
+from signatures.contract import Bounds, InvalidInputError, ModelContract, peak_ops_contract
 
 # The server ignores this folder but for warm-up records.
 MANIFEST = Path("assets.extra") / "peakserve.json"
 FORMAT = 1
+
+
+class ManifestError(ValueError):
+    """A directory without a manifest that this version can read, in one sentence."""
 
 
 def tool_version() -> str:
@@ -23,12 +28,23 @@ def tool_version() -> str:
         return "unknown"
 
 
-def write_manifest(directory: Path, contract: ModelContract, tensorflow_version: str) -> None:
-    """Writes the manifest into a version's directory."""
+def write_manifest(
+    directory: Path, contract: ModelContract, *, content: str | None, tensorflow_version: str
+) -> None:
+    """Writes the manifest into a version's directory.
+
+    Args:
+      directory: The version's directory.
+      contract: The model family's contract.
+      content: The content identity; `None` while it is not known yet.
+      tensorflow_version: What traced the model.
+    """
     manifest = {
         "format": FORMAT,
+        "content": content,
         "tool": {"name": "peakserve", "version": tool_version()},
         "tensorflow": tensorflow_version,
+        "python": platform.python_version(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "model": contract.as_dict(),
     }
@@ -41,7 +57,38 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest of a version's directory as plain data.
 
     Raises:
-      FileNotFoundError: The directory was not made by peakserve.
+      ManifestError: There is none, or it is of another format.
     """
-    manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    path = directory / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ManifestError(
+            f"{directory}: expected a version that peakserve exported, got no readable "
+            f"{MANIFEST}; export it with: peakserve export"
+        ) from error
+    if manifest.get("format") != FORMAT:
+        raise ManifestError(
+            f"{path}: expected format {FORMAT}, got {manifest.get('format')}; "
+            "use the version of peakserve that exported it"
+        )
     return manifest
+
+
+def contract_of(manifest: dict[str, Any]) -> ModelContract:
+    """The contract that a manifest describes, made again from the family and its options.
+
+    Raises:
+      ManifestError: The family or an option is unknown here, or the contract has changed.
+    """
+    model = manifest["model"]
+    try:
+        contract = peak_ops_contract(Bounds(**model["options"]))
+    except (TypeError, InvalidInputError) as error:
+        raise ManifestError(f"the manifest's options are unknown here: {error}") from error
+    if json.loads(json.dumps(contract.as_dict())) != model:
+        raise ManifestError(
+            f"the manifest's contract of {model['name']} is not this version's; "
+            "use the version of peakserve that exported it"
+        )
+    return contract

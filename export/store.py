@@ -26,6 +26,18 @@ class StoreError(RuntimeError):
     """A version that cannot be published or found, in one sentence."""
 
 
+class Unchanged(Exception):  # noqa: N818 - not an error
+    """What a writer raises when there is nothing new to publish.
+
+    Attributes:
+      version: The version that has the content already.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
 class VersionStore:
     """The versions of one model.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from export.cases import Case
 from export.comparison import Mismatch, compare, ulps_between
 from serving_config.errors import ServingError
 from serving_config.tensor_types import without_subnormals
-from signatures.contract import InvalidInputError, ModelContract
+from signatures.contract import ModelContract
 
 LISTED_MISMATCHES = 20
 REFUSED = "INVALID_ARGUMENT"
@@ -72,6 +73,7 @@ class Tally:
       difference: The largest absolute difference.
       ulps: The largest difference in ulps of the output's largest magnitude.
       mismatches: How many outputs or refusals differ.
+      seconds: How long each request took, from arrays to arrays.
     """
 
     signature: str
@@ -82,6 +84,7 @@ class Tally:
     difference: float = 0.0
     ulps: float = 0.0
     mismatches: int = 0
+    seconds: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -89,12 +92,16 @@ class Report:
     """The outcome of a verification.
 
     Attributes:
+      exact: Whether equal bits were asked even where the contract has a tolerance.
       tallies: One per signature and transport, in the order of the contract.
       mismatches: All of them.
+      compared: The cases.
     """
 
+    exact: bool = False
     tallies: list[Tally] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
+    compared: list[Case] = field(default_factory=list)
 
     def raise_if_different(self) -> None:
         """Raises one error with every mismatch.
@@ -120,33 +127,6 @@ class Expected:
     sentence: str | None = None
 
 
-class Eager:
-    """Answers cases in this process."""
-
-    def __init__(
-        self, contract: ModelContract, functions: Mapping[str, Callable[..., Any]]
-    ) -> None:
-        """Takes the family's contract and its public functions by name."""
-        self._contract = contract
-        self._functions = functions
-
-    def __call__(self, case: Case) -> Expected:
-        """The eager answer."""
-        signature = self._contract.signature(case.signature)
-        try:
-            results = self._functions[signature.name](**case.inputs)
-        except InvalidInputError as error:
-            return Expected(None, str(error))
-        if len(signature.outputs) == 1:
-            results = (results,)
-        return Expected(
-            {
-                tensor.name: result.numpy()
-                for tensor, result in zip(signature.outputs, results, strict=True)
-            }
-        )
-
-
 def verify(
     cases: Iterable[Case],
     clients: Iterable[Client],
@@ -169,10 +149,11 @@ def verify(
         build of TensorFlow on this host's CPU.
       progress: Called after each case.
     """
-    report = Report()
+    report = Report(exact)
     clients = list(clients)
     tallies: dict[tuple[str, str], Tally] = {}
     for case in cases:
+        report.compared.append(case)
         expected = expect(case)
         for client in clients:
             key = (case.signature, client.transport)
@@ -205,8 +186,10 @@ def _compare_case(
     if case.refused != (expected.sentence is not None):
         yield mismatch("", "a refusal" if case.refused else "an answer", f"eager: {expected}")
         return
+    start = time.perf_counter()
     try:
         served = client.predict(case.signature, case.inputs, model=contract.name, version=version)
+        tally.seconds.append(time.perf_counter() - start)
     except ServingError as error:
         refusal = f"{error.code} {error.sentence}"
         if expected.sentence is None:

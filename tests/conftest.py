@@ -97,8 +97,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of an exported `peak_ops` version."""
     from export.builder import export_model
 
-    _, directory = export_model(tmp_path_factory.mktemp("models"))
-    return directory
+    return export_model(tmp_path_factory.mktemp("models")).directory
 
 
 @pytest.fixture(scope="session", params=["embedded", "stock"])

@@ -7,8 +7,10 @@ one client's rows would index another client's images.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+from signatures.contract.errors import InvalidInputError
 from signatures.contract.rules import (
     AtMostElements,
     Finite,
@@ -28,6 +30,7 @@ IMGS = TensorContract(
     axes="sample, row, column, channel",
     units="confidence",
     meaning="confidence maps; outside the image every map is zero",
+    example=((((0,), (1,), (0,)), ((1,), (4,), (1,)), ((0,), (2,), (0,))),),
 )
 PEAKS = TensorContract(
     name="peaks",
@@ -36,6 +39,7 @@ PEAKS = TensorContract(
     axes="one row per peak; columns sample, row, col, channel",
     units="indices and pixels, pixel centres at whole numbers",
     meaning="where to look; NaN or infinite row or col marks a missing peak",
+    example=((0, 1, 1, 0),),
 )
 DELTA = TensorContract(
     name="delta",
@@ -45,7 +49,11 @@ DELTA = TensorContract(
     units="pixels",
     meaning="length of the step towards the larger neighbour",
     default=0.25,
+    example=0.25,
 )
+
+
+WIDEST_WINDOW = 1025
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,36 @@ class Bounds:
     """The limits that the guards keep; fixed at export.
 
     Attributes:
-      window: Largest window and kernel size, after rounding up to odd.
-      crop_elements: Largest number of elements of one reply's crops.
-      sigma: Smallest and largest standard deviation, in pixels.
+      max_window: Largest window and kernel size, after rounding up to odd; odd, 1 to 1025.
+      max_crop_elements: Largest number of elements of one reply's crops.
+      min_sigma: Smallest standard deviation, in pixels.
+      max_sigma: Largest standard deviation, in pixels.
+
+    Raises:
+      InvalidInputError: A limit that no request could keep, or that the arithmetic cannot.
     """
 
-    window: int = 129
-    crop_elements: int = 2**26
-    sigma: tuple[float, float] = (1e-3, 1e6)
+    max_window: int = 129
+    max_crop_elements: int = 2**26
+    min_sigma: float = 1e-3
+    max_sigma: float = 1e6
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.max_window <= WIDEST_WINDOW and self.max_window % 2):
+            raise InvalidInputError(
+                f"max_window: expected an odd number within 1..{WIDEST_WINDOW}, "
+                f"got {self.max_window}"
+            )
+        if not 1 <= self.max_crop_elements <= 2**31:
+            raise InvalidInputError(
+                f"max_crop_elements: expected 1..{2**31}, got {self.max_crop_elements}"
+            )
+        # Beyond these, 2 sigma^2 or its inverse leaves float32's exponents.
+        if not 1e-6 <= self.min_sigma <= self.max_sigma <= 1e12:
+            raise InvalidInputError(
+                "min_sigma and max_sigma: expected 1e-6 <= min <= max <= 1e12, "
+                f"got {self.min_sigma:g} and {self.max_sigma:g}"
+            )
 
 
 def _indices() -> tuple[Rule, ...]:
@@ -82,10 +112,12 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
         axes="scalar",
         units="pixels",
         meaning="standard deviation of the Gaussian",
+        example=1.0,
     )
     return ModelContract(
         name="peak_ops",
         default="refine_peaks_local_direction",
+        options=tuple(dataclasses.asdict(bounds).items()),
         signatures=(
             SignatureContract(
                 name="smooth_imgs",
@@ -100,6 +132,7 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                         units="pixels",
                         meaning="side of the square kernel, odd",
                         default=5,
+                        example=3,
                     ),
                     TensorContract(**{**vars(sigma), "default": 1.0}),
                 ),
@@ -114,9 +147,9 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                     ),
                 ),
                 rules=(
-                    Within("kernel_size", 1, bounds.window),
+                    Within("kernel_size", 1, bounds.max_window),
                     Odd("kernel_size"),
-                    Within("sigma", *bounds.sigma),
+                    Within("sigma", float(bounds.min_sigma), float(bounds.max_sigma)),
                 ),
                 tolerance=Tolerance(
                     ulps=8.0,
@@ -139,6 +172,7 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                         axes="scalar",
                         units="pixels",
                         meaning="side of the window; even lengths are rounded up to odd",
+                        example=3,
                     ),
                 ),
                 outputs=(
@@ -157,9 +191,13 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                     ),
                 ),
                 rules=(
-                    Within("window_length", 1, bounds.window, rounded_up=True),
+                    Within("window_length", 1, bounds.max_window, rounded_up=True),
                     AtMostElements(
-                        "crops", "peaks", "window_length", bounds.window, bounds.crop_elements
+                        "crops",
+                        "peaks",
+                        "window_length",
+                        bounds.max_window,
+                        bounds.max_crop_elements,
                     ),
                     *_indices(),
                 ),
@@ -175,6 +213,7 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                         axes="peak, row, column, one channel",
                         units="confidence",
                         meaning="the 3x3 window around each peak",
+                        example=IMGS.example,
                     ),
                     DELTA,
                 ),
@@ -217,6 +256,7 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                         axes="scalar",
                         units="pixels",
                         meaning="side of the kernel; even sizes are rounded up to odd",
+                        example=3,
                     ),
                     sigma,
                 ),
@@ -231,8 +271,8 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                     ),
                 ),
                 rules=(
-                    Within("size", 1, bounds.window, rounded_up=True),
-                    Within("sigma", *bounds.sigma),
+                    Within("size", 1, bounds.max_window, rounded_up=True),
+                    Within("sigma", float(bounds.min_sigma), float(bounds.max_sigma)),
                 ),
                 tolerance=Tolerance(
                     ulps=1.0,

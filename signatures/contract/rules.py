@@ -95,6 +95,9 @@ class Rule(Protocol):
     def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
         """Texts and scalar numbers that make up the refusal's sentence."""
 
+    def describe(self) -> str:
+        """The rule in words, for documentation."""
+
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """Names and inputs that break this rule first, made from inputs that keep all rules."""
 
@@ -129,6 +132,13 @@ class Within:
         shown = value if self._is_integer else arithmetic.flush(value)
         return [f"{self.input}: must be within {limits}{rounding}; got", shown]
 
+    def describe(self) -> str:
+        """See `Rule`."""
+        rounding = " after rounding up to odd" if self.rounded_up else ""
+        return (
+            f"{self.input} within {format_number(self.low)}..{format_number(self.high)}{rounding}"
+        )
+
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
         if self._is_integer:
@@ -155,6 +165,10 @@ class Odd:
         value = values[self.input]
         return [f"{self.input}: must be odd; got", value, "next odd", round_up_to_odd(value)]
 
+    def describe(self) -> str:
+        """See `Rule`."""
+        return f"{self.input} odd"
+
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
         yield f"{self.input}_even", {**inputs, self.input: inputs[self.input] + 1}
@@ -173,6 +187,10 @@ class Finite:
     def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
         """See `Rule`."""
         return [f"{self.input}: must be finite; got", values[self.input]]
+
+    def describe(self) -> str:
+        """See `Rule`."""
+        return f"{self.input} finite"
 
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
@@ -205,6 +223,10 @@ class WholeNumbers:
         row = arithmetic.first_false(good)
         text = f"{self.input}: {self.label} index must be a whole number; row"
         return [text, row, "got", arithmetic.pick(column, row)]
+
+    def describe(self) -> str:
+        """See `Rule`."""
+        return f"{self.input} column {self.column} ({self.label}) whole numbers"
 
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
@@ -245,6 +267,11 @@ class IndexInto:
         text = f"{self.input}: {self.label} index outside {self.target}; row"
         return [text, row, "got", arithmetic.pick(column, row), self.axis_name, size]
 
+    def describe(self) -> str:
+        """See `Rule`."""
+        column = f"{self.input} column {self.column} ({self.label})"
+        return f"{column} within the {self.axis_name} of {self.target}"
+
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
         size = inputs[self.target].shape[self.axis]
@@ -280,6 +307,10 @@ class AtMostElements:
         rows, window, elements = self._count(values, arithmetic)
         text = f"{self.output}: more than {self.limit} elements, send fewer {self.rows} at a time;"
         return [f"{text} {self.rows}", rows, "window", window, "elements", elements]
+
+    def describe(self) -> str:
+        """See `Rule`."""
+        return f"{self.output} at most {self.limit} elements"
 
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""

@@ -170,11 +170,13 @@ class ModelContract:
       name: The servable's name, also the folder in the model root.
       signatures: Each under its own name.
       default: The signature that is also exported as `serving_default`.
+      options: Names and values of what was chosen at export; they make the contract again.
     """
 
     name: str
     signatures: tuple[SignatureContract, ...]
     default: str
+    options: tuple[tuple[str, Any], ...] = ()
 
     def signature(self, name: str = DEFAULT_SIGNATURE) -> SignatureContract:
         """The contract behind a signature key, `serving_default` included.
@@ -198,5 +200,6 @@ class ModelContract:
         return {
             "name": self.name,
             "default": self.default,
+            "options": dict(self.options),
             "signatures": [contract.as_dict() for contract in self.signatures],
         }

@@ -41,6 +41,7 @@ class TensorContract:
       units: The unit of the values.
       meaning: One phrase for documentation.
       default: The value that a request may leave out; `None` if it may not.
+      example: A small value for documentation, as nested tuples; inputs have one.
     """
 
     name: str
@@ -50,6 +51,7 @@ class TensorContract:
     units: str
     meaning: str
     default: int | float | None = None
+    example: Any = None
 
     @property
     def rank(self) -> int:

@@ -9,15 +9,15 @@ import subprocess
 import numpy as np
 import pytest
 
-from export.cases import make_cases
-from export.hosting import curl_line
+from export.cases import Case, make_cases
+from export.eager import Eager
 from export.maps import draw_maps, load_maps
-from export.verification import Eager, verify
+from export.snippets import curl_snippet, python_snippet
+from export.verification import verify
 from signatures.contract import PEAK_OPS
-from signatures.peak_ops import FUNCTIONS
 
 CASES = make_cases(draw_maps(2, 7, 9, 2)[0])
-EAGER = Eager(PEAK_OPS, FUNCTIONS)
+EAGER = Eager(PEAK_OPS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -71,7 +71,25 @@ def test_sweep_over_image_sizes(grpc_client, sweep):
     assert not {shape: count for shape, count in wrong.items() if count}
 
 
-def test_the_curl_line_of_the_demo(server):
-    line = curl_line("peak_ops", 1).replace("127.0.0.1:8501", server.rest_address)
+def example(signature, eager=EAGER):
+    """What eager answers to a signature's documented example."""
+    contract = PEAK_OPS.signature(signature)
+    inputs = {t.name: np.asarray(t.example, t.dtype) for t in contract.inputs}
+    return eager(Case(signature, "example", inputs)).outputs
+
+
+@pytest.mark.parametrize("signature", PEAK_OPS.signature_keys())
+def test_curl_snippets(server, signature):
+    line = curl_snippet(PEAK_OPS, signature).replace("127.0.0.1:8501", server.rest_address)
     done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(done.stdout) == {"outputs": [[0.0, 1.25, 1.0, 0.0]]}
+    (expected,) = example(signature).values()
+    got = np.asarray(json.loads(done.stdout)["outputs"], expected.dtype)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("signature", PEAK_OPS.signature_keys())
+def test_python_snippets(server, signature, capsys):
+    program = python_snippet(PEAK_OPS, signature, version=1)
+    exec(program.replace("127.0.0.1:8500", server.grpc_address), {})
+    ((name, expected),) = example(signature).items()
+    assert capsys.readouterr().out == f"{name} {expected.tolist()}\n"

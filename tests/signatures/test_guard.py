@@ -84,13 +84,29 @@ def test_the_window_speaks_before_a_product_that_wraps():
 
 
 def test_bounds_are_fixed_at_export():
-    module = PeakOps(peak_ops_contract(Bounds(window=5)))
+    module = PeakOps(peak_ops_contract(Bounds(max_window=5)))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"within 1\.\.5; got"):
         module.functions["smooth_imgs"](
             imgs=tf.zeros([1, 2, 2, 1]),
             kernel_size=tf.constant(7, tf.int64),
             sigma=tf.constant(1.0),
         )
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        ({"max_window": 4}, "max_window: expected an odd number within 1..1025, got 4"),
+        ({"max_window": 1027}, "got 1027"),
+        ({"max_crop_elements": 0}, "max_crop_elements: expected 1..2147483648, got 0"),
+        ({"min_sigma": 2.0, "max_sigma": 1.0}, "got 2 and 1"),
+        ({"min_sigma": float("nan")}, "got nan and 1e+06"),
+    ],
+)
+def test_impossible_bounds_are_refused(bounds, text):
+    with pytest.raises(InvalidInputError) as error:
+        Bounds(**bounds)
+    assert text in str(error.value)
 
 
 def test_a_body_with_other_parameters_is_refused():

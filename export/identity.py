@@ -1,0 +1,154 @@
+"""The content identity of a SavedModel: equal for equal content, wherever and whenever it is made.
+
+TensorFlow's own fingerprint covers neither function bodies nor constants nor weights. This hash
+covers the graph with its function library and constants, the signatures, every variable's
+bytes, the assets, and the contracts and options that the model was made from. Names that
+TensorFlow generates from counters (of functions, and of nodes named after them) are replaced by
+the hash of what they name, so that a second export in one process gives the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework import function_pb2, node_def_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+PREFIX = "sha256:"
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_USER_NAME = "_user_specified_name"
+
+
+def content_hash(directory: Path, promises: Mapping[str, Any]) -> str:
+    """The identity of a SavedModel directory.
+
+    Args:
+      directory: A version's directory.
+      promises: Contracts and options, as plain data.
+
+    Returns:
+      `sha256:` and 64 hexadecimal digits.
+    """
+    parts = {
+        "graph": _graph_parts(directory),
+        "variables": _variable_parts(directory),
+        "assets": _asset_parts(directory),
+        "promises": promises,
+    }
+    return PREFIX + _digest(parts)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_bytes(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _graph_parts(directory: Path) -> list[dict[str, Any]]:
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((directory / "saved_model.pb").read_bytes())
+    return [
+        {
+            "tags": sorted(graph.meta_info_def.tags),
+            **_Library(graph.graph_def.library.function).parts(graph.graph_def.node),
+            "signatures": {
+                key: _digest_bytes(signature.SerializeToString(deterministic=True))
+                for key, signature in graph.signature_def.items()
+            },
+        }
+        for graph in model.meta_graphs
+    ]
+
+
+class _Library:
+    """The functions of a graph, each known by the hash of its content."""
+
+    def __init__(self, functions: Iterable[function_pb2.FunctionDef]) -> None:
+        self._functions = {function.signature.name: function for function in functions}
+        self._hashes: dict[str, str] = {}
+
+    def parts(self, nodes: Iterable[node_def_pb2.NodeDef]) -> dict[str, list[str]]:
+        """The hashes of all functions and of the outer graph's nodes, sorted."""
+        return {
+            "functions": sorted(self.hash(name) for name in self._functions),
+            "nodes": sorted(_digest_bytes(self._canonical(node)) for node in nodes),
+        }
+
+    def hash(self, name: str) -> str:
+        """The hash of a function's content, the functions that it calls included."""
+        if name not in self._hashes:
+            function = function_pb2.FunctionDef()
+            function.CopyFrom(self._functions[name])
+            function.signature.name = ""
+            nodes = [self._canonical(node) for node in function.node_def]
+            del function.node_def[:]
+            for attribute in function.attr.values():
+                self._rename(attribute)
+            for argument in function.arg_attr.values():
+                _forget_counters(argument.attr)
+            head = function.SerializeToString(deterministic=True)
+            self._hashes[name] = _digest([_digest_bytes(part) for part in [head, *sorted(nodes)]])
+        return self._hashes[name]
+
+    def _canonical(self, node: node_def_pb2.NodeDef) -> bytes:
+        copy = node_def_pb2.NodeDef()
+        copy.CopyFrom(node)
+        copy.ClearField("experimental_debug_info")
+        if copy.op in self._functions:
+            copy.op = self.hash(copy.op)
+        _forget_counters(copy.attr)
+        for attribute in copy.attr.values():
+            self._rename(attribute)
+        serialized: bytes = copy.SerializeToString(deterministic=True)
+        return serialized
+
+    def _rename(self, attribute: Any) -> None:
+        """Replaces names of functions inside an attribute by their hashes."""
+        references = [attribute.func] if attribute.HasField("func") else []
+        if attribute.HasField("list"):
+            references += attribute.list.func
+        for reference in references:
+            if reference.name in self._functions:
+                reference.name = self.hash(reference.name)
+            for inner in reference.attr.values():
+                self._rename(inner)
+        if attribute.HasField("s"):
+            name = attribute.s.decode(errors="replace")
+            if name in self._functions:
+                attribute.s = self.hash(name).encode()
+
+
+def _forget_counters(attributes: Any) -> None:
+    """Drops the name that a captured tensor gets from a counter; nothing depends on it."""
+    if _USER_NAME in attributes:
+        del attributes[_USER_NAME]
+
+
+def _variable_parts(directory: Path) -> dict[str, list[Any]]:
+    prefix = directory / "variables" / "variables"
+    if not prefix.with_suffix(".index").exists():
+        return {}
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {
+        name: [str(values.dtype), list(values.shape), _digest_bytes(values.tobytes())]
+        for name in sorted(reader.get_variable_to_shape_map())
+        if name != _OBJECT_GRAPH
+        for values in [reader.get_tensor(name)]
+    }
+
+
+def _asset_parts(directory: Path) -> dict[str, str]:
+    folder = directory / "assets"
+    return {
+        path.relative_to(folder).as_posix(): _digest_bytes(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -1,0 +1,99 @@
+"""Decision margins: how near each discrete choice was to a tie.
+
+A discrete output is the same to the last bit everywhere, unless its input differs: a map from a
+network on another device may differ by some ulps. The margin says how much a map (or a
+coordinate) may change before the choice does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Inputs = Mapping[str, np.ndarray]
+Margins = dict[str, np.ndarray]
+
+
+def _neighbour_margins(patches: np.ndarray) -> np.ndarray:
+    """|below - above| and |right - left| of patches [P, 3, 3]: float64 [2 P], finite ones."""
+    exact = patches.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        differences = np.concatenate(
+            [exact[:, 2, 1] - exact[:, 0, 1], exact[:, 1, 2] - exact[:, 1, 0]]
+        )
+    return np.abs(differences[np.isfinite(differences)])
+
+
+def _rounding_margins(peaks: np.ndarray) -> np.ndarray:
+    """How far each coordinate is from the nearest half, in pixels: float64, finite ones."""
+    places = peaks[:, 1:3].astype(np.float64).ravel()
+    places = places[np.isfinite(places) & (np.abs(places) < 2**24)]
+    return np.abs(np.abs(places) % 1 - 0.5)
+
+
+def _neighbourhoods(imgs: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """The 3x3 windows [P, 3, 3] around the rows that have coordinates inside the image."""
+    _, height, width, _ = imgs.shape
+    rows = peaks[np.isfinite(peaks).all(axis=1)].astype(np.float64)
+    places = np.copysign(np.floor(np.abs(rows[:, 1:3]) + 0.5), rows[:, 1:3])
+    inside = ((places >= 0) & (places < (height, width))).all(axis=1)
+    row, col = places[inside].astype(int).T
+    samples, channels = rows[inside][:, [0, 3]].astype(int).T
+    padded = np.pad(imgs, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    steps = np.arange(3)
+    return padded[
+        samples[:, None, None],
+        row[:, None, None] + steps[None, :, None],
+        col[:, None, None] + steps[None, None, :],
+        channels[:, None, None],
+    ]
+
+
+def _of_crops(inputs: Inputs) -> Margins:
+    return {"rounding, pixels": _rounding_margins(inputs["peaks"])}
+
+
+def _of_offsets(inputs: Inputs) -> Margins:
+    return {"neighbours, confidence": _neighbour_margins(inputs["centered_patches"][..., 0])}
+
+
+def _of_refinement(inputs: Inputs) -> Margins:
+    windows = _neighbourhoods(inputs["imgs"], inputs["peaks"])
+    return {
+        "rounding, pixels": _rounding_margins(inputs["peaks"]),
+        "neighbours, confidence": _neighbour_margins(windows),
+    }
+
+
+# Per signature with discrete outputs: what was chosen, and in which unit the margin is.
+MARGINS: dict[str, Callable[[Inputs], Margins]] = {
+    "crop_centered_boxes": _of_crops,
+    "find_offsets_local_direction": _of_offsets,
+    "refine_peaks_local_direction": _of_refinement,
+}
+
+
+def summarise(margins: np.ndarray) -> dict[str, float | int | None]:
+    """Choices, exact ties among them, and the smallest and the quantiles of the others.
+
+    >>> summarise(np.array([0.0, 0.5, 1.0]))
+    {'choices': 3, 'ties': 1, 'smallest': 0.5, 'p1': 0.505, 'median': 0.75}
+    """
+    apart = margins[margins > 0]
+    if not apart.size:
+        return {
+            "choices": margins.size,
+            "ties": margins.size,
+            "smallest": None,
+            "p1": None,
+            "median": None,
+        }
+    p1, median = np.percentile(apart, [1, 50])
+    return {
+        "choices": margins.size,
+        "ties": margins.size - apart.size,
+        "smallest": float(apart.min()),
+        "p1": float(p1),
+        "median": float(median),
+    }

@@ -1,0 +1,178 @@
+"""Replay before publishing: a fresh process reloads a staged model and answers every case.
+
+Run as `python -m export.replay DIRECTORY`, which prints one JSON object with the counts and the
+mismatches. It loads the model as the server does (the `serve` tag into a session, fed by the
+signatures' tensor names), first one case after another, then all signatures at once from
+several threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.cases import Case, make_cases
+from export.manifest import contract_of, read_manifest
+from export.maps import draw_maps
+from export.verification import LISTED_MISMATCHES, Expected, Report, verify
+from serving_config.errors import ServingError
+from signatures.contract import ModelContract
+
+THREADS = 8
+TIMEOUT = 600.0
+
+
+class ReplayError(RuntimeError):
+    """A staged model that does not answer as eager does; it is not published.
+
+    Attributes:
+      mismatches: One line each, with signature and case.
+    """
+
+    def __init__(self, mismatches: list[str]) -> None:
+        self.mismatches = mismatches
+        lines = [f"not published: the exported model differs from eager in {len(mismatches)} cases"]
+        lines += [f"  {mismatch}" for mismatch in mismatches[:LISTED_MISMATCHES]]
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class ReplayCounts:
+    """What a replay compared.
+
+    Attributes:
+      cases: Requests, sequential and concurrent.
+      elements: Numbers compared.
+    """
+
+    cases: int
+    elements: int
+
+
+def replay(directory: Path) -> ReplayCounts:
+    """Replays a model directory in a fresh process.
+
+    Raises:
+      ReplayError: An answer differs, or the process failed.
+    """
+    root = Path(__file__).resolve().parents[1]
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+    }
+    command = [sys.executable, "-m", "export.replay", str(directory)]
+    with tempfile.TemporaryFile() as log:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ReplayError([f"no end of the replay within {TIMEOUT:g} seconds"]) from error
+        if done.returncode:
+            log.seek(0)
+            tail = log.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise ReplayError([f"the replay ended with exit code {done.returncode}", *tail])
+    outcome = json.loads(done.stdout)
+    if outcome["mismatches"]:
+        raise ReplayError(outcome["mismatches"])
+    return ReplayCounts(outcome["cases"], outcome["elements"])
+
+
+class LoadedModel:
+    """A SavedModel in a session of this process, with the interface of a client."""
+
+    transport = "replay"
+    keeps_subnormals = True
+
+    def __init__(self, directory: Path, contract: ModelContract) -> None:
+        """Loads the `serve` tag."""
+        import tensorflow as tf
+
+        self._contract = contract
+        self._errors = tf.errors.OpError
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+        self._signatures = graph.signature_def
+
+    def status(self) -> Mapping[int, Any]:
+        """There are no versions."""
+        return {}
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        *,
+        model: str,
+        version: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature."""
+        definition = self._signatures[signature]
+        complete = self._contract.signature(signature).with_defaults(inputs)
+        feeds = {definition.inputs[name].name: value for name, value in complete.items()}
+        fetches = {name: info.name for name, info in definition.outputs.items()}
+        try:
+            outputs: dict[str, np.ndarray] = self._session.run(fetches, feeds)
+        except self._errors as error:
+            code = type(error).__name__.removesuffix("Error")
+            raise ServingError(
+                error.message,
+                code="INVALID_ARGUMENT" if code == "InvalidArgument" else code.upper(),
+                transport=self.transport,
+                signature=signature,
+            ) from error
+        return outputs
+
+
+def replay_here(directory: Path) -> dict[str, Any]:
+    """Replays in this process: sequentially, then from several threads at once."""
+    from export.eager import Eager
+
+    contract = contract_of(read_manifest(directory))
+    cases = make_cases(draw_maps(2, 9, 11, 2)[0], contract)
+    eager = Eager(contract)
+    answers = {case.id: eager(case) for case in cases}
+    model = LoadedModel(directory, contract)
+
+    def run(order: list[Case]) -> Report:
+        def expect(case: Case) -> Expected:
+            return answers[case.id]
+
+        return verify(order, [model], expect, contract, exact=True)
+
+    # Each thread starts elsewhere, so that different signatures meet.
+    starts = [len(cases) * thread // THREADS for thread in range(THREADS)]
+    orders = [cases[start:] + cases[:start] for start in starts]
+    with ThreadPoolExecutor(THREADS) as pool:
+        reports = [run(cases), *pool.map(run, orders)]
+    tallies = [tally for report in reports for tally in report.tallies]
+    mismatches = [str(mismatch) for report in reports for mismatch in report.mismatches]
+    return {
+        "cases": sum(tally.cases + tally.refusals for tally in tallies),
+        "elements": sum(tally.elements for tally in tallies),
+        "mismatches": list(dict.fromkeys(mismatches)),
+    }
+
+
+if __name__ == "__main__":
+    outcome = replay_here(Path(sys.argv[1]))
+    json.dump(outcome, sys.stdout)

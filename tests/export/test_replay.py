@@ -1,0 +1,72 @@
+"""Replay before publishing: a model that differs, or that does not refuse, is not published."""
+
+from __future__ import annotations
+
+import pytest
+
+from export.builder import export_model, write_saved_model
+from export.replay import ReplayError, replay
+from export.store import STAGING_PREFIX
+from signatures import PeakOps
+from signatures.contract import PEAK_OPS, Bounds, peak_ops_contract
+from signatures.guard import body_of
+from signatures.peak_ops import FUNCTIONS
+from signatures.tracing import traced
+
+REFINE = "refine_peaks_local_direction"
+
+
+def module_with(contract, body):
+    module = PeakOps()
+    module.functions[contract.name] = traced(contract, body)
+    return module
+
+
+def without_rules(name):
+    """The same function without its guard."""
+    contract = PEAK_OPS.signature(name)
+    bare = type(contract)(**{**vars(contract), "rules": ()})
+    return module_with(bare, body_of(FUNCTIONS[name]))
+
+
+def twice(imgs, peaks, delta):
+    return body_of(FUNCTIONS[REFINE])(imgs, peaks, 2 * delta)
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (
+            lambda: module_with(PEAK_OPS.signature(REFINE), twice),
+            f"{REFINE} over replay, case delta_0.25: output refined_peaks at",
+        ),
+        (
+            lambda: without_rules("smooth_imgs"),
+            "smooth_imgs over replay, case refused_kernel_size_above: "
+            "expected INVALID_ARGUMENT kernel_size: must be within 1..129; got 131, got an answer",
+        ),
+    ],
+    ids=["another_function", "no_guard"],
+)
+def test_a_model_that_differs_is_not_published(tmp_path, module, text):
+    store = tmp_path / "peak_ops"
+    with pytest.raises(ReplayError) as error:
+        export_model(tmp_path, module())
+    assert str(error.value).startswith("not published: the exported model differs from eager in ")
+    assert text in str(error.value)
+    assert [path for path in store.iterdir() if not path.name.startswith(".")] == []
+    assert not list(store.glob(f"{STAGING_PREFIX}*"))
+
+
+def test_a_model_with_narrow_bounds_is_replayed_within_them(tmp_path):
+    bounds = Bounds(max_window=3, max_crop_elements=10, min_sigma=0.5, max_sigma=2)
+    write_saved_model(PeakOps(peak_ops_contract(bounds)), tmp_path)
+    counts = replay(tmp_path)
+    assert counts.cases > 9 * 50
+    assert counts.elements > 1000
+    print(f"replayed {counts.cases} cases, {counts.elements} numbers")
+
+
+def test_a_directory_that_is_no_model_is_one_line(tmp_path):
+    with pytest.raises(ReplayError, match="expected a version that peakserve exported"):
+        replay(tmp_path)
