@@ -178,7 +178,7 @@ def run_both(server_line, curl_line):
         server.wait()
 
 
-def test_serve_and_verify(published, kind):
+def test_serve_and_verify(published, kind, tmp_path):
     port, rest_port = free_ports(2)
     environment = {**os.environ, **environment_for(kind), "PYTHONPATH": str(ROOT)}
     serve = [sys.executable, "-m", "export", "serve", "--model-root", published.parents[1]]
@@ -197,9 +197,11 @@ def test_serve_and_verify(published, kind):
         with GrpcClient(f"127.0.0.1:{port}") as client:
             wait_until_available(client, server)
         addresses = ["--address", f"127.0.0.1:{port}", "--rest-address", f"127.0.0.1:{rest_port}"]
-        done = peakserve("verify", *addresses)
+        report = tmp_path / "report.json"
+        done = peakserve("verify", *addresses, "--report", report)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "equal within the contract" in done.stdout
+        assert json.loads(report.read_text())["verdict"] == "equal"
         missing = peakserve("verify", *addresses, "--version", 9)
         assert missing.returncode == 1
         assert "expected version 9 of peak_ops to be AVAILABLE, got 1 AVAILABLE" in missing.stderr
@@ -223,6 +225,31 @@ def wait_until_available(client, process):
             continue
         raise AssertionError(f"the server ended: {process.stderr.read()}")
     raise AssertionError("the server did not become available")
+
+
+def test_inspect_needs_no_server_and_shows_everything(published):
+    done = peakserve("inspect", "--model-root", published.parents[1])
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "peak_ops version 1",
+        "content    sha256:",
+        "max_window 129",
+        "window_length: int64 []",
+        "delta: float32 [], default 0.25",
+        "rule    crops at most 67108864 elements",
+        "signature serving_default (the same as refine_peaks_local_direction)",
+    ):
+        assert text in done.stdout
+    assert done.stdout.count("curl --silent") == done.stdout.count("with GrpcClient") == 6
+
+
+def test_verify_takes_its_bounds_from_the_manifest(tmp_path, kind):
+    narrow = ["--max-window", 5, "--max-crop-elements", 5000, "--max-sigma", 3]
+    done = peakserve("export", "--model-root", tmp_path, *narrow)
+    assert done.returncode == 0, done.stderr
+    server = "binary" if kind == "stock" else "embedded"
+    done = peakserve("verify", "--model-root", tmp_path, "--server", server)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_verify_finds_a_model_that_differs(tmp_path, kind):

@@ -1,0 +1,56 @@
+"""Every public function of `signatures/` is a signature, or a helper on a list that is not stale."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import signatures
+from signatures.contract import PEAK_OPS
+
+HELPERS = {
+    "crops.crop_body": "crops without the guard, for bodies that need them",
+    "crops.ensure_odd": "arithmetic of every window, usable by itself",
+    "gathering.gather_pixels": "exact reads behind crops and refinement",
+    "gathering.indices": "sample and channel columns of checked rows",
+    "gathering.nearest_pixels": "rounding and clamping behind crops and refinement",
+    "gathering.round_half_away": "the rounding rule",
+    "guard.body_of": "the unguarded body of a function",
+    "guard.flush_subnormals": "subnormals to 0, on every device",
+    "guard.guard": "builds the guard in a graph",
+    "guard.guarded": "decorates a body",
+    "guard.raise_first_refusal": "the guard of eager calls",
+    "local_direction.step_body": "the direction rule without its guard",
+    "tracing.tensor_spec": "a contract's input as a spec",
+    "tracing.traced": "a contract and a body as a tf.function",
+}
+
+
+def public_functions():
+    found = {}
+    for info in pkgutil.iter_modules(signatures.__path__):
+        if info.name == "contract":
+            continue
+        module = importlib.import_module(f"signatures.{info.name}")
+        for name, value in inspect.getmembers(module, inspect.isfunction):
+            if not name.startswith("_") and value.__module__ == module.__name__:
+                found[f"{info.name}.{name}"] = value
+    return found
+
+
+def test_public_functions_are_signatures_or_helpers():
+    served = {contract.name for contract in PEAK_OPS.signatures}
+    functions = public_functions()
+    unserved = {path for path in functions if path.partition(".")[2] not in served}
+    assert unserved == set(HELPERS)
+    assert served <= {path.partition(".")[2] for path in functions}
+
+
+def test_public_functions_are_documented():
+    for path, function in public_functions().items():
+        assert function.__doc__, path
+    for contract in PEAK_OPS.signatures:
+        text = getattr(signatures, contract.name).__doc__
+        for section in ("Args:", "Returns:", "Raises:"):
+            assert section in text, contract.name
