@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from export import builder
 from export.builder import export_model, write_saved_model
@@ -82,6 +83,20 @@ def test_assets_count_by_content_and_not_by_place(tmp_path):
 def test_signatures_count(tmp_path, small_hash):
     module = Small()
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.body})
+    assert content_hash(tmp_path, PROMISES) != small_hash
+
+
+@pytest.mark.parametrize("part", ["inputs", "outputs", "defaults"])
+def test_what_a_signature_says_counts(tmp_path, small_hash, part):
+    path = saved(tmp_path, Small()) / "saved_model.pb"
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString(path.read_bytes())
+    signature = model.meta_graphs[0].signature_def["serving_default"]
+    if part == "defaults":
+        signature.defaults["x"].dtype = 1
+    else:
+        next(iter(getattr(signature, part).values())).dtype = 2
+    path.write_bytes(model.SerializeToString())
     assert content_hash(tmp_path, PROMISES) != small_hash
 
 
