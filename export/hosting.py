@@ -95,7 +95,10 @@ def hosted(server: str, model: str, base_path: Path | None, version: int | None)
         )
     from serving_config.process import ModelServer
 
-    with ModelServer(model, base_path, program=find_server(server)) as process:
+    # A model that does not load is said at once, not after five minutes of retries.
+    flags = ("--max_num_load_retries=0",)
+    program = find_server(server)
+    with ModelServer(model, base_path, program=program, extra_flags=flags) as process:
         yield Host(
             process.grpc_address,
             process.rest_address,

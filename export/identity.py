@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -79,7 +80,7 @@ class _Library:
         """The hashes of all functions and of the outer graph's nodes, sorted."""
         return {
             "functions": sorted(self.hash(name) for name in self._functions),
-            "nodes": sorted(_digest_bytes(self._canonical(node)) for node in nodes),
+            "nodes": sorted(_digest(self._canonical(node, "")) for node in nodes),
         }
 
     def hash(self, name: str) -> str:
@@ -88,17 +89,17 @@ class _Library:
             function = function_pb2.FunctionDef()
             function.CopyFrom(self._functions[name])
             function.signature.name = ""
-            nodes = [self._canonical(node) for node in function.node_def]
+            nodes = [self._canonical(node, name) for node in function.node_def]
             del function.node_def[:]
             for attribute in function.attr.values():
                 self._rename(attribute)
             for argument in function.arg_attr.values():
                 _forget_counters(argument.attr)
-            head = function.SerializeToString(deterministic=True)
-            self._hashes[name] = _digest([_digest_bytes(part) for part in [head, *sorted(nodes)]])
+            self._hashes[name] = _digest([_text(function, name), *sorted(nodes)])
         return self._hashes[name]
 
-    def _canonical(self, node: node_def_pb2.NodeDef) -> bytes:
+    def _canonical(self, node: node_def_pb2.NodeDef, function: str) -> str:
+        """A node of a function (or of the outer graph) without generated names."""
         copy = node_def_pb2.NodeDef()
         copy.CopyFrom(node)
         copy.ClearField("experimental_debug_info")
@@ -107,8 +108,7 @@ class _Library:
         _forget_counters(copy.attr)
         for attribute in copy.attr.values():
             self._rename(attribute)
-        serialized: bytes = copy.SerializeToString(deterministic=True)
-        return serialized
+        return _text(copy, function)
 
     def _rename(self, attribute: Any) -> None:
         """Replaces names of functions inside an attribute by their hashes."""
@@ -124,6 +124,15 @@ class _Library:
             name = attribute.s.decode(errors="replace")
             if name in self._functions:
                 attribute.s = self.hash(name).encode()
+
+
+def _text(message: Any, function: str) -> str:
+    """A message as text, maps in order, without the name of the function that it is part of.
+
+    The arguments of loops carry the name of their function, whose counter differs.
+    """
+    text: str = text_format.MessageToString(message)
+    return text.replace(function, "") if function else text
 
 
 def _forget_counters(attributes: Any) -> None:

@@ -114,7 +114,7 @@ def read_predict_request(message: bytes) -> PredictCall:
       ValueError: The bytes are no such message.
     """
     request = _parsed(predict_pb2.PredictRequest(), message)
-    query = _query(request.model_spec) if request.HasField("model_spec") else None
+    query = query_of(request.model_spec) if request.HasField("model_spec") else None
     return PredictCall(query, request.inputs, tuple(request.output_filter))
 
 
@@ -160,7 +160,7 @@ def read_status_request(message: bytes) -> ModelQuery | None:
       ValueError: The bytes are no such message.
     """
     request = _parsed(get_model_status_pb2.GetModelStatusRequest(), message)
-    return _query(request.model_spec) if request.HasField("model_spec") else None
+    return query_of(request.model_spec) if request.HasField("model_spec") else None
 
 
 def status_reply(versions: Iterable[tuple[int, VersionStatus]]) -> bytes:
@@ -245,7 +245,8 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     return filled
 
 
-def _query(spec: model_pb2.ModelSpec) -> ModelQuery:
+def query_of(spec: model_pb2.ModelSpec) -> ModelQuery:
+    """What a model spec means."""
     choice = spec.WhichOneof("version_choice")
     return ModelQuery(
         name=spec.name,

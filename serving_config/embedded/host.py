@@ -1,4 +1,4 @@
-"""The host's life: wait for a version, load it, listen, stop."""
+"""The host's life: configure, wait for the models, listen, drain, stop."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 from serving_config.embedded.core import Core
-from serving_config.embedded.failures import StatusError
-from serving_config.embedded.grpc_service import start_grpc_server
+from serving_config.embedded.failures import StatusError, invalid_argument
+from serving_config.embedded.grpc_service import GrpcServer
 from serving_config.embedded.http_server import HttpServer
-from serving_config.embedded.loader import load_servable
-from serving_config.embedded.manager import Manager, version_directories
+from serving_config.embedded.lifecycle import Retries
+from serving_config.embedded.loader import Loader, LoadOptions
+from serving_config.embedded.manager import Manager
+from serving_config.embedded.metrics import Metrics
+from serving_config.embedded.model_config import ModelEntry, read_model_config
+from serving_config.embedded.monitoring_config import prometheus_path
 from serving_config.embedded.options import Options
-from serving_config.embedded.rest_app import rest_app
+from serving_config.embedded.rest_app import RestOptions, rest_app
 from serving_config.process import STDIN_WATCH_VARIABLE
-from serving_config.status import VersionStatus
 
 # What the stock server's `exit(-1)` becomes.
 FAILED_START = 255
-_GRACE_SECONDS = 1.0
+
+# How long requests in flight may take once the host was told to stop.
+DRAIN_SECONDS = 5
 
 
 def announce(text: str) -> None:
     """One line of the log."""
-    print(text, flush=True)
+    # In one piece: several threads have something to say.
+    print(f"{text}\n", end="", flush=True)
 
 
 def run(options: Options) -> int:
@@ -44,95 +49,119 @@ def run(options: Options) -> int:
     _stop_on_signals(stop)
     _stop_with_parent(stop)
     with ExitStack() as cleanup:
-        manager = Manager()
-        cleanup.callback(manager.close)
         try:
-            base_path = options.base_path()
-            found = _first_version(base_path, options.file_system_poll_wait_seconds, stop)
-            if found is None:
+            entries = _entries(options)
+            metrics = Metrics()
+            manager = _manager(options, metrics)
+            cleanup.callback(manager.close)
+            if not manager.reload(entries, go_on=lambda: not stop.is_set()):
                 return 0
-            _load(manager, options, *found)
-            if stop.is_set():
-                return 0
-            _listen(cleanup, Core(manager), options)
+            _listen(cleanup, Core(manager, metrics), options)
         except StatusError as error:
             announce(f"Failed to start server. Error: {error.code}: {error.text}")
             return FAILED_START
         except (OSError, RuntimeError) as error:
             announce(f"Failed to start server. Error: UNAVAILABLE: {error}")
             return FAILED_START
+        poll_seconds = options.model_config_file_poll_wait_seconds
+        if options.model_config_file and poll_seconds > 0:
+            manager.follow_config_file(options.model_config_file, poll_seconds)
         stop.wait()
-        announce("stopping")
+        announce("stopping: new requests are refused, those in flight are finished")
+    announce("stopped")
     return 0
 
 
-def _first_version(base_path: Path, poll: float, stop: threading.Event) -> tuple[int, Path] | None:
-    """The newest version directory, as soon as there is one; `None` if told to stop before."""
-    told = False
-    while not stop.is_set():
-        if found := version_directories(base_path):
-            version = max(found)
-            return version, found[version]
-        if not told:
-            announce(f"No versions of the servable found under base path {base_path}; waiting")
-            told = True
-        stop.wait(max(poll, 0.01))
-    return None
-
-
-def _load(manager: Manager, options: Options, version: int, directory: Path) -> None:
-    """Loads a version and makes it answer.
+def _entries(options: Options) -> list[ModelEntry] | None:
+    """The models to host at first.
 
     Raises:
-      StatusError: With the text of a stock server that cannot start.
+      StatusError: None are named, or the config file cannot be read.
     """
-    name = options.model_name
-    manager.set_state(name, version, VersionStatus("LOADING"))
-    try:
-        servable = load_servable(
-            name,
-            version,
-            directory,
-            intra_op_threads=options.tensorflow_intra_op_parallelism,
-            inter_op_threads=options.tensorflow_inter_op_parallelism,
+    if options.model_config_file:
+        return read_model_config(options.model_config_file)
+    if not options.model_base_path:
+        raise invalid_argument(
+            "Both server_options.model_base_path and server_options.model_config_file are empty!"
         )
-    except StatusError as error:
-        manager.set_state(name, version, VersionStatus("END", error.code, error.text))
-        raise StatusError(
-            "UNKNOWN",
-            f"1 servable(s) did not become available: {{{{{{name: {name} version: {version}}} "
-            f"due to error: {error.code}: {error.text}}}, }}",
-        ) from error
-    manager.add(servable)
-    keys = ", ".join(sorted(servable.signatures))
-    announce(f"loaded {name} version {version} from {directory}: {keys}")
+    return [ModelEntry(options.model_name, options.model_base_path)]
+
+
+def _manager(options: Options, metrics: Metrics) -> Manager:
+    intra = options.tensorflow_intra_op_parallelism
+    inter = options.tensorflow_inter_op_parallelism
+    if not intra and not inter:
+        intra = inter = options.tensorflow_session_parallelism
+    iterations = max(options.num_request_iterations_for_warmup, 1)
+    load_options = LoadOptions(
+        intra_op_threads=intra,
+        inter_op_threads=inter,
+        warmup_iterations=iterations if options.enable_model_warmup else 0,
+    )
+    seconds = options.load_retry_interval_micros / 1e6
+    return Manager(
+        Loader(load_options, metrics),
+        retries=Retries(options.max_num_load_retries, seconds),
+        poll_seconds=options.file_system_poll_wait_seconds,
+        labels_before_versions=options.allow_version_labels_for_unavailable_models,
+        say=announce,
+    )
 
 
 def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
-    """Opens the ports; `cleanup` closes them.
+    """Opens the ports; `cleanup` drains and closes them.
 
     Raises:
       OSError: The REST port is taken.
       RuntimeError: The gRPC port is taken.
+      StatusError: The monitoring config cannot be read.
     """
+    http = None
     if options.rest_api_port:
         threads = ThreadPoolExecutor(options.rest_api_num_threads, thread_name_prefix="rest")
         cleanup.callback(threads.shutdown, wait=False, cancel_futures=True)
-        app = rest_app(core, threads, options.rest_api_timeout_in_ms / 1000)
-        http = HttpServer(app, options.host, options.rest_api_port)
+        metrics_path = None
+        if options.monitoring_config_file:
+            metrics_path = prometheus_path(options.monitoring_config_file)
+        rest_options = RestOptions(
+            timeout=max(options.rest_api_timeout_in_ms, 0) / 1000 or None,
+            allow_cross_origin=options.rest_api_enable_cors_support,
+            metrics_path=metrics_path,
+        )
+        app = rest_app(core, threads, rest_options)
+        http = HttpServer(app, options.host, options.rest_api_port, DRAIN_SECONDS)
         cleanup.callback(http.stop)
     if options.port:
-        server = start_grpc_server(core, options.host, options.port, options.grpc_max_threads)
-        cleanup.callback(lambda: server.stop(_GRACE_SECONDS).wait())
+        server = GrpcServer(
+            core,
+            options.host,
+            options.port,
+            options.grpc_max_threads,
+            with_health=options.enable_grpc_healthcheck_service,
+        )
+        server.start()
+        cleanup.callback(_drain, server, http)
         announce(f"gRPC on {options.host}:{options.port}")
-    if options.rest_api_port:
+    if http is not None:
         http.start()
         announce(f"REST on {options.host}:{options.rest_api_port}")
 
 
+def _drain(server: GrpcServer, http: HttpServer | None) -> None:
+    """Lets gRPC calls in flight end while REST, if it is on, does the same."""
+    if http is not None:
+        http.begin_to_stop()
+    server.stop(DRAIN_SECONDS).wait()
+
+
 def _stop_on_signals(stop: threading.Event) -> None:
+    def on_signal(number: int, _: object) -> None:
+        # Who asks twice does not want to wait for the requests in flight.
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

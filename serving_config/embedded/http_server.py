@@ -19,12 +19,13 @@ class HttpServer:
       app: The application.
       host: The interface to listen on.
       port: The port to listen on.
+      drain_seconds: How long requests in flight may take after `stop`.
 
     Raises:
       OSError: The port is taken.
     """
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    def __init__(self, app: Any, host: str, port: int, drain_seconds: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # asyncio turns Nagle's delay off only where the protocol is spelled out: 40 ms a reply.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -46,7 +47,7 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=drain_seconds,
             )
         )
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
@@ -58,9 +59,13 @@ class HttpServer:
         """Begins to answer."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stops listening and waits for the thread."""
+    def begin_to_stop(self) -> None:
+        """Stops listening soon; requests in flight go on."""
         self._server.should_exit = True
+
+    def stop(self) -> None:
+        """Stops listening and waits until no request is in flight, or the time is over."""
+        self.begin_to_stop()
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()

@@ -1,4 +1,4 @@
-"""A columnar `:predict` body: parsed like the stock server does, with its error texts.
+"""A request's JSON body: parsed like the stock server does, with its error texts.
 
 python-rapidjson is a binding of the stock server's own parser, hence the same faults at the
 same offsets.
@@ -39,7 +39,7 @@ _PARSER = _Parser(number_mode=_NUMBERS)
 
 
 @dataclass(frozen=True)
-class PredictBody:
+class RequestBody:
     """A parsed body.
 
     Attributes:
@@ -50,24 +50,17 @@ class PredictBody:
     document: dict[str, Any]
     signature: str
 
-    def inputs(self) -> Any:
-        """The value of `inputs`.
+    def rows(self) -> list[Any] | None:
+        """The value of `instances`, `None` for a request in columnar form.
 
         Raises:
-          StatusError: It is missing, or the request has `instances`.
+          StatusError: The request has both forms or none, or its rows are none.
         """
         has_inputs, has_instances = "inputs" in self.document, "instances" in self.document
-        if has_instances:
-            self._check_instances(has_inputs)
-            raise StatusError(
-                "UNIMPLEMENTED",
-                "the embedded host does not serve the row form yet; send 'inputs', not 'instances'",
-            )
-        if not has_inputs:
-            raise invalid_argument("Missing 'inputs' or 'instances' key")
-        return self.document["inputs"]
-
-    def _check_instances(self, has_inputs: bool) -> None:
+        if not has_instances:
+            if not has_inputs:
+                raise invalid_argument("Missing 'inputs' or 'instances' key")
+            return None
         instances = self.document["instances"]
         if has_inputs:
             fault = (
@@ -79,11 +72,15 @@ class PredictBody:
         elif not instances:
             fault = "No values in 'instances' array"
         else:
-            return
-        raise invalid_argument(f"JSON Value: {value_text(self.document)} {fault}")
+            return instances
+        raise self.fault(fault)
+
+    def fault(self, text: str) -> StatusError:
+        """A refusal that quotes the whole body."""
+        return invalid_argument(f"JSON Value: {value_text(self.document)} {text}")
 
 
-def read_body(body: bytes) -> PredictBody:
+def read_body(body: bytes) -> RequestBody:
     """Parses a body.
 
     Raises:
@@ -100,7 +97,7 @@ def read_body(body: bytes) -> PredictBody:
             f"JSON Value: {value_text(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    return PredictBody(document, signature)
+    return RequestBody(document, signature)
 
 
 def _parse(body: bytes) -> Any:

@@ -45,7 +45,7 @@ def columnar_inputs(signature: Signature, value: Any) -> dict[str, np.ndarray]:
       StatusError: With the stock server's text.
     """
     slots = signature.inputs
-    if not isinstance(value, dict) or _is_base64(value):
+    if not isinstance(value, dict) or is_base64(value):
         if len(slots) > 1:
             raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
@@ -62,21 +62,39 @@ def _member(value: Mapping[str, Any], alias: str) -> Any:
 
 
 def _array(alias: str, value: Any, slot: InputSlot) -> np.ndarray:
+    array = array_of_value(value, slot)
+    # Something is wrong, or rare: the careful way finds it and says it literally.
+    return walked_array(alias, value, slot) if array is None else array
+
+
+def array_of_value(value: Any, slot: InputSlot) -> np.ndarray | None:
+    """The array of a well-formed value of a common type, `None` for anything else."""
+    shape = shape_of(value)
+    if len(shape) > _HIGHEST_RANK:
+        return None
+    leaves = _leaves(value, shape)
+    if leaves is None:
+        return None
+    array = _fast_array(leaves, type_of_number(slot.type_number))
+    return None if array is None else array.reshape(shape)
+
+
+def walked_array(alias: str, value: Any, slot: InputSlot) -> np.ndarray:
+    """The array of any value, element by element.
+
+    Raises:
+      StatusError: With the stock server's text about the first element that does not fit.
+    """
     kind = type_of_number(slot.type_number)
-    shape = _shape_of(value)
+    shape = shape_of(value)
     if len(shape) > _HIGHEST_RANK:
         raise invalid_argument(f"tensor parsing error: {alias}")
-    leaves = _leaves(value, shape)
-    array = _fast_array(leaves, kind) if leaves is not None else None
-    if array is None:
-        # Something is wrong, or rare: the careful way finds it and says it literally.
-        careful: list[Any] = []
-        _walk(value, 0, shape, kind, careful)
-        array = _flat_array(careful, kind)
-    return array.reshape(shape)
+    careful: list[Any] = []
+    _walk(value, 0, shape, kind, careful)
+    return _flat_array(careful, kind).reshape(shape)
 
 
-def _shape_of(value: Any) -> tuple[int, ...]:
+def shape_of(value: Any) -> tuple[int, ...]:
     """The shape that the first elements suggest."""
     sizes = []
     while isinstance(value, list):
@@ -162,7 +180,7 @@ def _leaf(value: Any, kind: TensorType) -> Any:
     """
     if isinstance(value, dict):
         if kind.is_string:
-            return _decoded(value)
+            return decoded_base64(value)
         raise _type_error(value, kind)
     if kind.name in _FLOATS:
         fits = type(value) in (int, float)
@@ -184,23 +202,33 @@ def _leaf(value: Any, kind: TensorType) -> Any:
 
 
 def _type_error(value: Any, kind: TensorType) -> StatusError:
-    if value is None:
-        json_type = "Null"
-    elif isinstance(value, bool):
-        json_type = "True" if value else "False"
-    else:
-        json_type = _JSON_TYPES[type(value)]
     return invalid_argument(
-        f"JSON Value: {value_text(value)} Type: {json_type} is not of expected type: {kind.name}"
+        f"JSON Value: {value_text(value)} Type: {json_type(value)} is not of expected type: "
+        f"{kind.name}"
     )
 
 
-def _is_base64(value: Any) -> bool:
+def json_type(value: Any) -> str:
+    """How the stock server calls the type of a parsed value."""
+    if value is None:
+        return "Null"
+    if isinstance(value, bool):
+        return "True" if value else "False"
+    return _JSON_TYPES[type(value)]
+
+
+def is_base64(value: Any) -> bool:
+    """Whether a value is the object that stands for bytes."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(BASE64_KEY), str)
 
 
-def _decoded(value: dict[str, Any]) -> bytes:
-    if not _is_base64(value):
+def decoded_base64(value: dict[str, Any]) -> bytes:
+    """The bytes that an object stands for.
+
+    Raises:
+      StatusError: It is malformed.
+    """
+    if not is_base64(value):
         raise invalid_argument(
             f"JSON Value: {value_text(value)} not formatted correctly for base64 data"
         )

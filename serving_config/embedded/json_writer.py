@@ -12,7 +12,7 @@ from serving_config.embedded.json_tensors import BASE64_KEY
 from serving_config.embedded.json_text import quoted
 from serving_config.tensor_types import TensorType, type_of_dtype, without_subnormals
 
-_INDENT = "    "
+INDENT = "    "
 _BYTES_SUFFIX = "_bytes"
 _CHUNK = 1 << 16
 _FULL_DIGITS = {"float": "%.9g", "double": "%.17g"}
@@ -29,18 +29,18 @@ def columnar_reply(outputs: Mapping[str, np.ndarray]) -> bytes:
         inner = _tensor_text(name, array, 1)
     else:
         members = [
-            f"{_INDENT * 2}{quoted(name)}: {_tensor_text(name, array, 2)}"
+            f"{INDENT * 2}{quoted(name)}: {_tensor_text(name, array, 2)}"
             for name, array in outputs.items()
         ]
         joined = ",\n".join(members)
-        inner = f"{{\n{joined}\n{_INDENT}}}"
-    text = f'{{\n{_INDENT}"outputs": {inner}\n}}'
+        inner = f"{{\n{joined}\n{INDENT}}}"
+    text = f'{{\n{INDENT}"outputs": {inner}\n}}'
     # Strings that are not UTF-8 leave as they are.
     return text.encode(errors="surrogateescape")
 
 
 def _tensor_text(name: str, array: np.ndarray, level: int) -> str:
-    leaves = _leaf_texts(name, array, level + array.ndim)
+    leaves = leaf_texts(name, array, level + array.ndim)
     return _skeleton(array.shape, level) % tuple(leaves)
 
 
@@ -51,11 +51,21 @@ def _skeleton(shape: tuple[int, ...], level: int) -> str:
     if not shape[0]:
         return "[]"
     # All parts of one level look alike: repeating a text costs nothing per element.
-    part = f"\n{_INDENT * (level + 1)}{_skeleton(shape[1:], level + 1)}"
-    return f"[{f'{part},' * (shape[0] - 1)}{part}\n{_INDENT * level}]"
+    part = f"\n{INDENT * (level + 1)}{_skeleton(shape[1:], level + 1)}"
+    return f"[{f'{part},' * (shape[0] - 1)}{part}\n{INDENT * level}]"
 
 
-def _leaf_texts(name: str, array: np.ndarray, level: int) -> list[str]:
+def leaf_texts(name: str, array: np.ndarray, level: int) -> list[str]:
+    """The texts of all values in row-major order.
+
+    Args:
+      name: The output's name; it decides how strings are written.
+      array: The values.
+      level: How deep they are nested, for those that span lines.
+
+    Raises:
+      StatusError: The type has no JSON form.
+    """
     kind = type_of_dtype(array.dtype)
     flat = array.reshape(-1)
     if kind.name in _FULL_DIGITS:
@@ -75,8 +85,8 @@ def _leaf_texts(name: str, array: np.ndarray, level: int) -> list[str]:
 def _string_text(name: str, value: bytes, level: int) -> str:
     if name.endswith(_BYTES_SUFFIX):
         encoded = base64.b64encode(value).decode()
-        inner = f'{_INDENT * (level + 1)}"{BASE64_KEY}": "{encoded}"'
-        return f"{{\n{inner}\n{_INDENT * level}}}"
+        inner = f'{INDENT * (level + 1)}"{BASE64_KEY}": "{encoded}"'
+        return f"{{\n{inner}\n{INDENT * level}}}"
     return quoted(value.decode(errors="surrogateescape"))
 
 

@@ -6,97 +6,107 @@ import, restore the variables, run the initialiser with the assets.
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving_config import wire
 from serving_config.embedded.failures import StatusError
+from serving_config.embedded.meta_graph import read_meta_graph
+from serving_config.embedded.metrics import Metrics
 from serving_config.embedded.servable import InputSlot, OutputSlot, Servable, Signature
+from serving_config.embedded.warmup import replay
 
-SERVE_TAG = "serve"
-MODEL_FILE = "saved_model.pb"
 INIT_OP = "__saved_model_init_op"
 _MAIN_OP_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 _UNKNOWN_SHAPE = {"shape", "_output_shapes"}
 
 
-def load_servable(
-    name: str,
-    version: int,
-    directory: Path,
-    *,
-    intra_op_threads: int = 0,
-    inter_op_threads: int = 0,
-) -> Servable:
-    """Loads one version.
+@dataclass(frozen=True)
+class LoadOptions:
+    """How versions are loaded.
 
-    Args:
-      name: The model's name.
-      version: The version's number.
-      directory: The version's directory.
+    Attributes:
       intra_op_threads: Threads of one operation, 0 for one per core.
       inter_op_threads: Operations at a time, 0 for one per core.
-
-    Raises:
-      StatusError: With the stock server's code and text.
+      warmup_iterations: How often every warm-up record is run, 0 for no warm-up.
     """
-    meta_graph = read_meta_graph(name, version, directory)
-    for node in meta_graph.graph_def.node:
-        if node.op == "Placeholder":
-            _forget_shape(node)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
-    config = config_pb2.ConfigProto(
-        intra_op_parallelism_threads=intra_op_threads,
-        inter_op_parallelism_threads=inter_op_threads,
-        allow_soft_placement=True,
-    )
-    session = tf.compat.v1.Session(graph=graph, config=config)
-    try:
-        _initialise(session, meta_graph, directory)
-    except tf.errors.OpError as error:
-        session.close()
-        raise StatusError(wire.code_name(error.error_code), error.message) from error
-    return Servable(name, version, session, _signatures(meta_graph))
+
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+    warmup_iterations: int = 1
 
 
-def read_meta_graph(name: str, version: int, directory: Path) -> meta_graph_pb2.MetaGraphDef:
-    """The `serve` graph of a version directory.
+class Loader:
+    """Makes servables of version directories. Safe to use from many threads.
 
-    Raises:
-      StatusError: There is none that can be read.
+    Args:
+      options: How.
+      metrics: Where loads, warm-ups and runs are counted.
     """
-    if not directory.is_dir():
-        raise StatusError(
-            "FAILED_PRECONDITION",
-            "Error while attempting to reserve resources to load servable "
-            f"{{name: {name} version: {version}}}: {directory}; Not a directory",
+
+    def __init__(self, options: LoadOptions, metrics: Metrics) -> None:
+        self._options = options
+        self._metrics = metrics
+
+    def __call__(self, name: str, version: int, directory: Path) -> Servable:
+        """Loads one version and replays its warm-up requests.
+
+        Args:
+          name: The model's name.
+          version: The version's number.
+          directory: The version's directory.
+
+        Raises:
+          StatusError: With the stock server's code and text.
+        """
+        begin = time.perf_counter()
+        path = str(directory)
+        try:
+            servable = self._load(name, version, directory)
+        except StatusError:
+            self._metrics.load_attempts.add(path, "fail")
+            raise
+        self._metrics.load_attempts.add(path, "success")
+        micros = int((time.perf_counter() - begin) * 1e6)
+        self._metrics.load_latency.add(path, amount=micros)
+        if self._options.warmup_iterations:
+            try:
+                replay(servable, directory, self._options.warmup_iterations, self._metrics)
+            except StatusError:
+                servable.close()
+                raise
+        return servable
+
+    def _load(self, name: str, version: int, directory: Path) -> Servable:
+        meta_graph = read_meta_graph(directory)
+        for node in meta_graph.graph_def.node:
+            if node.op == "Placeholder":
+                _forget_shape(node)
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
+        config = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=self._options.intra_op_threads,
+            inter_op_parallelism_threads=self._options.inter_op_threads,
+            allow_soft_placement=True,
         )
-    path = directory / MODEL_FILE
-    if not path.is_file():
-        raise StatusError(
-            "NOT_FOUND",
-            "Specified file path does not appear to contain a SavedModel bundle (should have a "
-            f"file called `{MODEL_FILE}`)\nSpecified file path: {directory}",
-        )
-    saved_model = saved_model_pb2.SavedModel()
-    try:
-        saved_model.ParseFromString(path.read_bytes())
-    except (DecodeError, OSError) as error:
-        raise StatusError("DATA_LOSS", f"Can't parse {path} as binary proto") from error
-    for meta_graph in saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == {SERVE_TAG}:
-            return meta_graph
-    raise StatusError(
-        "NOT_FOUND",
-        f"Could not find meta graph def matching supplied tags: {{ {SERVE_TAG} }}. To inspect "
-        "available tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
-    )
+        session = tf.compat.v1.Session(graph=graph, config=config)
+        try:
+            _initialise(session, meta_graph, directory)
+        except tf.errors.OpError as error:
+            session.close()
+            raise StatusError(wire.code_name(error.error_code), error.message) from error
+
+        def observe(api: str, seconds: float) -> None:
+            self._metrics.runtime_latency.add(name, api, "TF1", seconds=seconds)
+
+        definitions = dict(meta_graph.signature_def)
+        return Servable(name, version, session, _signatures(meta_graph), definitions, observe)
 
 
 def _forget_shape(node: Any) -> None:

@@ -4,88 +4,148 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from serving_config.embedded.failures import StatusError, invalid_argument
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn
 
 _THREADS_PER_CORE = 4
+_FLAG_FAULT = 255
+
+# Flags of the stock server that mean nothing here: accepted, named in the log, without effect.
+WITHOUT_EFFECT = frozenset(
+    (
+        "grpc_socket_path",
+        "enable_batching",
+        "batching_parameters_file",
+        "grpc_channel_arguments",
+        "enable_per_model_batching_parameters",
+        "num_load_threads",
+        "num_unload_threads",
+        "flush_filesystem_caches",
+        "tensorflow_session_config_file",
+        "use_alts_credentials",
+        "ssl_config_file",
+        "platform_config_file",
+        "per_process_gpu_memory_fraction",
+        "saved_model_tags",
+        "remove_unused_fields_from_bundle_metagraph",
+        "prefer_tflite_model",
+        "num_tflite_pools",
+        "num_tflite_interpreters_per_pool",
+        "enable_signature_method_name_check",
+        "xla_cpu_compilation_enabled",
+        "xla_gpu_compilation_enabled",
+        "enable_profiler",
+        "thread_pool_factory_config_file",
+        "mixed_precision",
+        "skip_initialize_tpu",
+        "enable_serialization_as_tensor_content",
+    )
+)
+
+
+def _flag(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+def _threads() -> int:
+    return _THREADS_PER_CORE * (os.cpu_count() or 1)
+
+
+def _per_core(text: str) -> Any:
+    return field(default_factory=_threads, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for.
+    """What the command line asks for; every field is the flag of its name."""
 
-    Attributes:
-      port: gRPC port, 0 for none.
-      rest_api_port: REST port, 0 for none.
-      host: The interface to listen on.
-      model_name: The servable's name.
-      model_base_path: The directory with the numbered versions.
-      rest_api_timeout_in_ms: When a REST request is answered with 504.
-      rest_api_num_threads: REST requests at a time; more wait.
-      grpc_max_threads: gRPC calls at a time; more are refused.
-      file_system_poll_wait_seconds: How often the base path is looked at.
-      tensorflow_intra_op_parallelism: Threads of one operation, 0 for one per core.
-      tensorflow_inter_op_parallelism: Operations at a time, 0 for one per core.
-      version: Whether to print the version and leave.
+    port: int = _flag(8500, "gRPC port, 0 for none")
+    rest_api_port: int = _flag(0, "REST port, 0 for none")
+    host: str = _flag("127.0.0.1", "interface to listen on")
+    model_name: str = _flag("default", "the servable's name")
+    model_base_path: str = _flag("", "absolute directory with the numbered versions")
+    model_config_file: str = _flag("", "ModelServerConfig text file, instead of one model")
+    model_config_file_poll_wait_seconds: float = _flag(
+        0.0, "between two readings of the model config file, 0 to read it once"
+    )
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "let a new label name a version that is not available"
+    )
+    file_system_poll_wait_seconds: float = _flag(
+        1.0, "between two looks for versions, 0 to look once, negative for never"
+    )
+    max_num_load_retries: int = _flag(5, "further attempts to load a version that fails")
+    load_retry_interval_micros: int = _flag(60_000_000, "between two such attempts")
+    enable_model_warmup: bool = _flag(True, "replay assets.extra/tf_serving_warmup_requests")
+    num_request_iterations_for_warmup: int = _flag(0, "times each record is replayed, 0 for once")
+    rest_api_timeout_in_ms: int = _flag(30000, "until a REST request is answered with 504")
+    rest_api_num_threads: int = _per_core("REST requests at a time; more wait")
+    rest_api_enable_cors_support: bool = _flag(False, "send Access-Control-Allow headers")
+    grpc_max_threads: int = _per_core("gRPC calls at a time; more are refused")
+    enable_grpc_healthcheck_service: bool = _flag(False, "answer grpc.health.v1.Health")
+    monitoring_config_file: str = _flag("", "MonitoringConfig text file: Prometheus metrics")
+    tensorflow_session_parallelism: int = _flag(0, "both of the next two")
+    tensorflow_intra_op_parallelism: int = _flag(0, "threads of one operation, 0 for one per core")
+    tensorflow_inter_op_parallelism: int = _flag(0, "operations at a time, 0 for one per core")
+    version: bool = _flag(False, "print the version and leave")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends like the stock server does after a value that cannot be read."""
+        print(message)
+        self.print_usage(sys.stdout)
+        raise SystemExit(_FLAG_FAULT)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "1"):
+        return True
+    if text.lower() in ("false", "0"):
+        return False
+    raise ValueError(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+
+
+def parse_options(arguments: Sequence[str], say: Callable[[str], None] = print) -> Options:
+    """Reads the command line.
+
+    Flags that the stock server has and this host has not are named and have no effect. Unknown
+    ones are named together with the usage, and the host goes on, as the stock server does.
+
+    Args:
+      arguments: The command line without the program.
+      say: Where the remarks go.
+
+    Raises:
+      SystemExit: With code 255, a value cannot be read.
     """
-
-    port: int
-    rest_api_port: int
-    host: str
-    model_name: str
-    model_base_path: str
-    rest_api_timeout_in_ms: int
-    rest_api_num_threads: int
-    grpc_max_threads: int
-    file_system_poll_wait_seconds: float
-    tensorflow_intra_op_parallelism: int
-    tensorflow_inter_op_parallelism: int
-    version: bool
-
-    def base_path(self) -> Path:
-        """The base path.
-
-        Raises:
-          StatusError: It is missing or relative.
-        """
-        if not self.model_base_path:
-            raise invalid_argument(
-                "Both server_options.model_base_path and server_options.model_config_file are "
-                "empty!"
-            )
-        path = Path(self.model_base_path)
-        if not path.is_absolute():
-            raise StatusError(
-                "INVALID_ARGUMENT",
-                f"Expected model {self.model_name} to have an absolute path or URI; "
-                f"got base_path()={self.model_base_path}",
-            )
-        return path
-
-
-def parse_options(arguments: Sequence[str]) -> Options:
-    """Reads the command line; unknown flags end the program, they are never ignored."""
-    threads = _THREADS_PER_CORE * (os.cpu_count() or 1)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m serving_config.embedded",
         description="peakserve's embedded host: TensorFlow Serving's wire API in one process.",
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
-    add("--port", type=int, default=8500, help="gRPC port, 0 for none")
-    add("--rest_api_port", type=int, default=0, help="REST port, 0 for none")
-    add("--host", default="127.0.0.1", help="interface to listen on")
-    add("--model_name", default="default", help="the servable's name")
-    add("--model_base_path", default="", help="absolute directory with the numbered versions")
-    add("--rest_api_timeout_in_ms", type=int, default=30000, help="until a 504")
-    add("--rest_api_num_threads", type=int, default=threads, help="REST requests at a time")
-    add("--grpc_max_threads", type=int, default=threads, help="gRPC calls at a time")
-    add("--file_system_poll_wait_seconds", type=float, default=1.0, help="between two looks")
-    add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation")
-    add("--tensorflow_inter_op_parallelism", type=int, default=0, help="operations at a time")
-    add("--version", action="store_true", help="print the version and leave")
-    return Options(**vars(parser.parse_args(arguments)))
+    defaults = Options()
+    for option in fields(Options):
+        kind: dict[str, Any] = {"type": _PARSERS.get(str(option.type))}
+        if option.type == "bool":
+            kind = {"type": _boolean, "nargs": "?", "const": True}
+        parser.add_argument(
+            f"--{option.name}",
+            default=getattr(defaults, option.name),
+            help=option.metadata["help"],
+            **kind,
+        )
+    known, others = parser.parse_known_args(arguments)
+    for argument in others:
+        if argument.lstrip("-").partition("=")[0] in WITHOUT_EFFECT:
+            say(f"{argument}: no effect in the embedded host")
+        else:
+            say(f"unknown argument: {argument}")
+            say(parser.format_usage().rstrip())
+    return Options(**vars(known))

@@ -1,4 +1,4 @@
-"""What the host answers, whichever transport asks: arrays in, arrays or a status error out."""
+"""Predict on one loaded version: inputs in, arrays or a status error out."""
 
 from __future__ import annotations
 
@@ -8,68 +8,44 @@ from typing import Any
 import numpy as np
 
 from serving_config.embedded.failures import StatusError, invalid_argument
-from serving_config.embedded.manager import Manager
 from serving_config.embedded.servable import Servable, Signature
-from serving_config.status import VersionStatus
-from serving_config.wire import ModelQuery
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
-class Core:
-    """Predict and status on top of a manager. Safe to use from many threads."""
+def predict(
+    servable: Servable,
+    key: str,
+    inputs: Mapping[str, Any],
+    output_filter: Sequence[str] = (),
+    *,
+    decode: Callable[[Any], np.ndarray] = np.asarray,
+    timeout_ms: int = 0,
+) -> dict[str, np.ndarray]:
+    """Answers a Predict request.
 
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
+    Args:
+      servable: The version.
+      key: The signature's key, empty for `serving_default`.
+      inputs: Alias to value.
+      output_filter: The wanted outputs; empty means all.
+      decode: Turns a value into an array; a ValueError of it is the request's fault.
+      timeout_ms: When the runtime gives the run up, 0 for never.
 
-    def servable(self, query: ModelQuery) -> Servable:
-        """The version that a query means; see `Manager.resolve`."""
-        return self._manager.resolve(query)
+    Returns:
+      The outputs by alias.
 
-    def predict(
-        self,
-        query: ModelQuery | None,
-        inputs: Mapping[str, Any],
-        output_filter: Sequence[str] = (),
-        *,
-        decode: Callable[[Any], np.ndarray] = np.asarray,
-    ) -> tuple[ModelQuery, dict[str, np.ndarray]]:
-        """Answers a Predict request.
-
-        Args:
-          query: The model, its version or label, and the signature.
-          inputs: Alias to value.
-          output_filter: The wanted outputs; empty means all.
-          decode: Turns a value into an array; a ValueError of it is the request's fault.
-
-        Returns:
-          The query made concrete (version and signature filled in) and the outputs by alias.
-
-        Raises:
-          StatusError: With the stock server's code and text.
-        """
-        if query is None:
-            raise invalid_argument("Missing ModelSpec")
-        servable = self._manager.resolve(query)
-        key = query.signature or DEFAULT_SIGNATURE
-        if key not in servable.signatures:
-            raise StatusError("FAILED_PRECONDITION", f'Serving signature key "{key}" not found.')
-        signature = servable.signatures[key]
-        _check_count(signature, inputs)
-        arrays = _complete(signature, inputs, decode)
-        outputs = _wanted_outputs(signature, output_filter)
-        concrete = ModelQuery(query.name, version=servable.version, signature=key)
-        return concrete, servable.run(signature, arrays, outputs)
-
-    def statuses(self, query: ModelQuery | None) -> list[tuple[int, VersionStatus]]:
-        """Answers a GetModelStatus request: versions with their states, newest first.
-
-        Raises:
-          StatusError: With the stock server's code and text.
-        """
-        if query is None:
-            raise invalid_argument("Missing ModelSpec")
-        return self._manager.statuses(query)
+    Raises:
+      StatusError: With the stock server's code and text.
+    """
+    key = key or DEFAULT_SIGNATURE
+    if key not in servable.signatures:
+        raise StatusError("FAILED_PRECONDITION", f'Serving signature key "{key}" not found.')
+    signature = servable.signatures[key]
+    _check_count(signature, inputs)
+    arrays = _complete(signature, inputs, decode)
+    outputs = _wanted_outputs(signature, output_filter)
+    return servable.run(signature, arrays, outputs, timeout_ms=timeout_ms)
 
 
 def _check_count(signature: Signature, inputs: Mapping[str, Any]) -> None:

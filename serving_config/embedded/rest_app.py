@@ -5,143 +5,169 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
+from tensorflow_serving.apis import classification_pb2, regression_pb2
 
-from serving_config.embedded.core import DEFAULT_SIGNATURE, Core
+from serving_config.embedded import examples, messages, rest_paths
+from serving_config.embedded.core import Core
 from serving_config.embedded.failures import StatusError, invalid_argument
+from serving_config.embedded.json_examples import classify_reply, examples_input, regress_reply
 from serving_config.embedded.json_reader import read_body
+from serving_config.embedded.json_rows import row_inputs, row_reply
 from serving_config.embedded.json_tensors import columnar_inputs
 from serving_config.embedded.json_text import error_body, quoted
 from serving_config.embedded.json_writer import columnar_reply
+from serving_config.embedded.predict import DEFAULT_SIGNATURE, predict
+from serving_config.embedded.rest_paths import EmptyRefusalError, Target, target_of
 from serving_config.errors import HTTP_STATUS_OF_CODE
 from serving_config.status import VersionStatus
-from serving_config.wire import ModelQuery
 
 _JSON = "application/json"
-_API_PATH = re.compile(r"/v1/.*", re.IGNORECASE)
-_WHICH = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
-_POST_PATH = re.compile(
-    rf"/v1/models/(?P<model>[^/:]+){_WHICH}:(?P<method>classify|regress|predict)",
-    re.IGNORECASE | re.ASCII,
-)
-_GET_PATH = re.compile(
-    rf"/v1/models(?:/(?P<model>[^/:]+))?{_WHICH}(?:/(?P<method>metadata))?",
-    re.IGNORECASE | re.ASCII,
-)
 _NOT_FOUND_PAGE = (
     "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n"
     "</BODY></HTML>\n"
 )
-_INT64_MAX = 2**63 - 1
+_CORS_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_HTML = {"Content-Type": "text/html; charset=ISO-8859-1"}
 _LARGEST_BODY = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class _Target:
-    """What a path means."""
+class RestOptions:
+    """How the REST side behaves.
 
-    query: ModelQuery
-    method: str
+    Attributes:
+      timeout: Seconds until a request is answered with 504, `None` for never.
+      allow_cross_origin: Whether the headers are sent that let other sites' pages ask.
+      metrics_path: Where Prometheus reads, `None` for nowhere.
+    """
+
+    timeout: float | None = 30.0
+    allow_cross_origin: bool = False
+    metrics_path: str | None = None
 
 
-class _EmptyRefusalError(Exception):
-    """A 400 without a body: the stock server forgets to write one here."""
+@dataclass
+class _Exchange:
+    """One request; `is_over` turns true when nobody waits for its answer any more."""
+
+    request: Request
+    path: str
+    body: bytes
+    timeout: float | None
+    is_over: bool = False
+
+    def check(self) -> None:
+        """Ends work for nobody.
+
+        Raises:
+          StatusError: The answer is not awaited any more.
+        """
+        if self.is_over:
+            raise StatusError("DEADLINE_EXCEEDED", "Timed out waiting for notification")
 
 
-def rest_app(core: Core, threads: Executor, timeout: float) -> Starlette:
+def rest_app(core: Core, threads: Executor, options: RestOptions) -> Starlette:
     """The ASGI application.
 
     Args:
       core: What answers.
       threads: Where JSON and TensorFlow work, so that the event loop stays free.
-      timeout: Seconds until a request is answered with 504.
+      options: How.
     """
 
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         body = await request.body()
-        path = _path_and_query(scope)
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(threads, _respond, core, request, path, body)
-        try:
-            response = await asyncio.wait_for(work, timeout)
-        except asyncio.TimeoutError:
-            late = StatusError("DEADLINE_EXCEEDED", "Timed out waiting for notification")
-            response = _refusal(late)
+        path = scope["raw_path"].decode("latin-1")
+        full_path = _with_query(scope, path)
+        if path == options.metrics_path:
+            response = _metrics(core, full_path, path)
+        elif not rest_paths.API_PATH.fullmatch(full_path):
+            response = Response(_NOT_FOUND_PAGE, 404, headers={"Content-Type": "text/html"})
+        else:
+            exchange = _Exchange(request, full_path, body, options.timeout)
+            response = await _answer_in_time(core, threads, exchange)
+            if options.allow_cross_origin:
+                response.headers.update(_CORS_HEADERS)
         await response(scope, receive, send)
 
     return Starlette(routes=[Mount("/", app=endpoint)])
 
 
-def _path_and_query(scope: Any) -> str:
+def _with_query(scope: Any, path: str) -> str:
     """The path as it was sent; the stock server takes a query as part of the model's name."""
-    path = scope["raw_path"].decode("latin-1")
     query = scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
 
 
-def _respond(core: Core, request: Request, path: str, body: bytes) -> Response:
-    """The whole answer to a request whose body has been read."""
-    if not _API_PATH.fullmatch(path):
-        return Response(_NOT_FOUND_PAGE, 404, media_type="text/html")
-    if request.method == "OPTIONS":
-        allowed = re.search("https?://", request.headers.get("origin", ""))
-        return Response(b"", 200 if allowed else 400, media_type="text/html")
+def _metrics(core: Core, full_path: str, path: str) -> Response:
+    if full_path != path:
+        text = f"Unexpected path: {full_path}. Should be {path}"
+        return Response(text, 400, headers={"Content-Type": "text/plain"})
+    return Response(core.metrics.page(), headers={"Content-Type": "text/plain"})
+
+
+async def _answer_in_time(core: Core, threads: Executor, exchange: _Exchange) -> Response:
+    loop = asyncio.get_running_loop()
+    work = loop.run_in_executor(threads, _respond, core, exchange)
     try:
-        target = _target(request.method, path)
-        if target.method == "predict":
-            return _predict(core, target.query, _plain(request, body))
-        if target.method == "status":
-            return Response(status_body(core.statuses(target.query)), media_type=_JSON)
-        raise StatusError(
-            "UNIMPLEMENTED", f"the embedded host does not serve {target.method} requests"
-        )
-    except _EmptyRefusalError:
+        return await asyncio.wait_for(work, exchange.timeout)
+    except asyncio.TimeoutError:
+        exchange.is_over = True
+        return _refusal(StatusError("DEADLINE_EXCEEDED", "Timed out waiting for notification"))
+
+
+def _respond(core: Core, exchange: _Exchange) -> Response:
+    """The whole answer to a request whose body has been read."""
+    request = exchange.request
+    if request.method == "OPTIONS":
+        return _preflight(core, request)
+    name, method = rest_paths.counted_names(request.method, exchange.path)
+    try:
+        with core.counted(name, method, "REST"):
+            exchange.check()
+            target = target_of(request.method, exchange.path)
+            return Response(_METHODS[target.method](core, target, exchange), media_type=_JSON)
+    except EmptyRefusalError:
         return Response(b"", 400, media_type=_JSON)
     except StatusError as error:
         return _refusal(error)
+
+
+def _preflight(core: Core, request: Request) -> Response:
+    try:
+        with core.counted("", "", "REST"):
+            if not re.search("https?://", request.headers.get("origin", "")):
+                raise StatusError("FAILED_PRECONDITION", "")
+    except StatusError:
+        return Response(b"", 400, headers=_HTML)
+    return Response(b"", headers=_HTML)
 
 
 def _refusal(error: StatusError) -> Response:
     return Response(error_body(error.text), HTTP_STATUS_OF_CODE[error.code], media_type=_JSON)
 
 
-def _target(http_method: str, path: str) -> _Target:
-    """What is asked for.
-
-    Raises:
-      StatusError: The path or the method is none of the API's.
-      _EmptyRefusalError: The version does not fit 64 bits.
-    """
-    pattern = {"POST": _POST_PATH, "GET": _GET_PATH}.get(http_method)
-    match = pattern.fullmatch(path) if pattern is not None else None
-    if match is None:
-        raise invalid_argument(f"Malformed request: {http_method} {path}")
-    version = int(match["version"]) if match["version"] else None
-    if version is not None and version > _INT64_MAX:
-        raise _EmptyRefusalError
-    label = unquote(match["label"]) if match["label"] else None
-    query = ModelQuery(unquote(match["model"] or ""), version=version, label=label)
-    if not query.name:
-        raise invalid_argument("Missing model name in request.")
-    return _Target(query, (match["method"] or "status").lower())
-
-
-def _plain(request: Request, body: bytes) -> bytes:
+def _plain(exchange: _Exchange) -> bytes:
     """The body after undoing `Content-Encoding: gzip`."""
-    if request.headers.get("content-encoding", "").lower() != "gzip":
-        return body
+    if exchange.request.headers.get("content-encoding", "").lower() != "gzip":
+        return exchange.body
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        plain = inflater.decompress(body, _LARGEST_BODY)
+        plain = inflater.decompress(exchange.body, _LARGEST_BODY)
     except zlib.error as error:
         raise invalid_argument(f"the body is not gzip: {error}") from error
     if inflater.unconsumed_tail:
@@ -149,20 +175,66 @@ def _plain(request: Request, body: bytes) -> bytes:
     return plain
 
 
-def _predict(core: Core, query: ModelQuery, body: bytes) -> Response:
-    parsed = read_body(body)
-    servable = core.servable(query)
-    key = parsed.signature or DEFAULT_SIGNATURE
-    if key not in servable.signatures:
-        raise invalid_argument(f'Serving signature name: "{key}" not found in signature def')
-    signature = servable.signatures[key]
-    if not signature.inputs:
-        name = parsed.signature or "DEFAULT"
-        raise invalid_argument(f"Failed to get input map for signature: {name}")
-    inputs = columnar_inputs(signature, parsed.inputs())
-    asked = ModelQuery(query.name, version=query.version, label=query.label, signature=key)
-    _, outputs = core.predict(asked, inputs)
-    return Response(columnar_reply(outputs), media_type=_JSON)
+def _predict(core: Core, target: Target, exchange: _Exchange) -> bytes:
+    parsed = read_body(_plain(exchange))
+    with core.lease(target.query) as servable:
+        key = parsed.signature or DEFAULT_SIGNATURE
+        if key not in servable.definitions:
+            raise invalid_argument(f'Serving signature name: "{key}" not found in signature def')
+        if not servable.definitions[key].inputs:
+            name = parsed.signature or "DEFAULT"
+            raise invalid_argument(f"Failed to get input map for signature: {name}")
+        signature = servable.signatures[key]
+        rows = parsed.rows()
+        if rows is None:
+            inputs = columnar_inputs(signature, parsed.document["inputs"])
+        else:
+            inputs = row_inputs(signature, rows)
+        exchange.check()
+        outputs = predict(servable, key, inputs, timeout_ms=_milliseconds(exchange))
+    exchange.check()
+    return columnar_reply(outputs) if rows is None else row_reply(outputs)
+
+
+def _classify(core: Core, target: Target, exchange: _Exchange) -> bytes:
+    parsed = read_body(_plain(exchange))
+    request = classification_pb2.ClassificationRequest(input=examples_input(parsed))
+    request.model_spec.signature_name = parsed.signature
+    with core.lease(target.query) as servable:
+        timeout_ms = _milliseconds(exchange)
+        return classify_reply(examples.classify(servable, request, timeout_ms=timeout_ms))
+
+
+def _regress(core: Core, target: Target, exchange: _Exchange) -> bytes:
+    parsed = read_body(_plain(exchange))
+    request = regression_pb2.RegressionRequest(input=examples_input(parsed))
+    request.model_spec.signature_name = parsed.signature
+    with core.lease(target.query) as servable:
+        timeout_ms = _milliseconds(exchange)
+        return regress_reply(examples.regress(servable, request, timeout_ms=timeout_ms))
+
+
+def _metadata(core: Core, target: Target, exchange: _Exchange) -> bytes:
+    with core.lease(target.query) as servable:
+        return messages.metadata_body(servable)
+
+
+def _status(core: Core, target: Target, exchange: _Exchange) -> bytes:
+    return status_body(core.statuses(target.query)).encode()
+
+
+_METHODS: dict[str, Callable[[Core, Target, _Exchange], bytes]] = {
+    rest_paths.PREDICT: _predict,
+    rest_paths.CLASSIFY: _classify,
+    rest_paths.REGRESS: _regress,
+    rest_paths.METADATA: _metadata,
+    rest_paths.STATUS: _status,
+}
+
+
+def _milliseconds(exchange: _Exchange) -> int:
+    """When the runtime stops by itself, so that a late request gives its thread back."""
+    return max(int(exchange.timeout * 1000), 1) if exchange.timeout else 0
 
 
 def status_body(versions: list[tuple[int, VersionStatus]]) -> str:

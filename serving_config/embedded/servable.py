@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +24,9 @@ _CALLABLES = 256
 _PYTHON_PREFIX = "Graph execution error:"
 _PYTHON_TRACE = "\n\nOriginal stack trace for "
 _NODE_TAIL = "\n\t [["
+
+
+Observer = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -63,21 +70,37 @@ class Servable:
       version: The version's number.
       session: A session with the graph imported and initialised.
       signatures: By key.
+      definitions: The SignatureDef messages by key, the initialiser's included.
+      observe: Told the API and the seconds of every run that succeeded.
     """
 
     def __init__(
-        self, name: str, version: int, session: Any, signatures: Mapping[str, Signature]
+        self,
+        name: str,
+        version: int,
+        session: Any,
+        signatures: Mapping[str, Signature],
+        definitions: Mapping[str, Any],
+        observe: Observer = lambda api, seconds: None,
     ) -> None:
         self.name = name
         self.version = version
         self.signatures = signatures
+        self.definitions = definitions
         self._session = session
+        self._observe = observe
         # The session's own callables skip Python's checks and casts: what they say is the
         # runtime's text. One per set of outputs, since a filter must not run the others.
         self._callable = lru_cache(maxsize=_CALLABLES)(self._make_callable)
 
     def run(
-        self, signature: Signature, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+        self,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        *,
+        timeout_ms: int = 0,
+        api: str = "Predict",
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 
@@ -85,6 +108,8 @@ class Servable:
           signature: One of this servable's.
           inputs: All inputs by alias.
           outputs: The aliases to compute.
+          timeout_ms: When the runtime gives the run up, 0 for never.
+          api: What the run is counted as.
 
         Returns:
           Output alias to array; scalars have shape `()`.
@@ -94,23 +119,28 @@ class Servable:
         """
         aliases = _feeding_order(signature)
         _check_dtypes(signature, aliases, inputs)
-        run = self._callable(signature.key, tuple(sorted(outputs)))
+        run = self._callable(signature.key, tuple(sorted(outputs)), timeout_ms)
+        begin = time.perf_counter()
         try:
             values = run(*(inputs[alias] for alias in aliases))
         except tf.errors.OpError as error:
             raise StatusError(
                 wire.code_name(error.error_code), runtime_text(error.message)
             ) from None
+        self._observe(api, time.perf_counter() - begin)
         return {
             alias: np.asarray(value, _fetched_dtype(signature.outputs[alias]))
             for alias, value in zip(sorted(outputs), values, strict=True)
         }
 
-    def _make_callable(self, key: str, outputs: tuple[str, ...]) -> Callable[..., list[Any]]:
+    def _make_callable(
+        self, key: str, outputs: tuple[str, ...], timeout_ms: int
+    ) -> Callable[..., list[Any]]:
         signature = self.signatures[key]
         options = config_pb2.CallableOptions(
             feed=[signature.inputs[alias].tensor for alias in _feeding_order(signature)],
             fetch=[signature.outputs[alias].tensor for alias in outputs],
+            run_options=config_pb2.RunOptions(timeout_in_ms=timeout_ms),
         )
         made: Callable[..., list[Any]] = self._session._make_callable_from_options(options)
         return made
@@ -119,6 +149,14 @@ class Servable:
         """Frees the session; nothing may run any more."""
         self._callable.cache_clear()
         self._session.close()
+
+
+def give_back_memory() -> None:
+    """Returns to the system what a servable that was closed and dropped has left behind."""
+    # Graphs and sessions refer to one another; and the allocator keeps what it once got.
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def runtime_text(message: str) -> str:

@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -254,8 +253,8 @@ def test_bytes_that_are_no_request_and_methods_that_do_not_exist(channel, stub):
     assert refused(raw, b"\xff\xff") == ("INTERNAL", "")
     other = channel.unary_unary("/tensorflow.serving.PredictionService/Nope")
     assert refused(other, b"") == ("UNIMPLEMENTED", "")
-    metadata = get_model_metadata_pb2.GetModelMetadataRequest()
-    assert refused(stub.GetModelMetadata, metadata)[0] == "UNIMPLEMENTED"
+    health = channel.unary_unary("/grpc.health.v1.Health/Check")
+    assert refused(health, b"") == ("UNIMPLEMENTED", "")
 
 
 def test_many_threads_share_the_session(grpc_client):

@@ -72,9 +72,6 @@ PREDICT_ROWS = {
         None, '{"instances":[1,2', 400,
         "JSON Parse error: Missing a comma or ']' after an array element. at offset: 17"),
     "list": (None, [1, 2], 400, "JSON Value: [1, 2] Is not object"),
-    "row form": (
-        None, {"signature_name": "same", "instances": [1]}, 501,
-        "the embedded host does not serve the row form yet; send 'inputs', not 'instances'"),
 }  # fmt: skip
 
 

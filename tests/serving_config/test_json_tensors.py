@@ -57,13 +57,13 @@ def test_bodies_that_are_refused(body, text):
 )  # fmt: skip
 def test_bodies_without_columns(body, text):
     with pytest.raises(StatusError) as caught:
-        read_body(body).inputs()
+        read_body(body).rows()
     assert caught.value.text == text
 
 
 def test_trailing_text_is_ignored_and_the_first_of_equal_names_counts():
     parsed = read_body(b'{"inputs":[1], "inputs":[2], "extra": 3} trailing')
-    assert parsed.inputs() == [1]
+    assert parsed.document["inputs"] == [1]
     assert parsed.signature == ""
 
 
@@ -71,7 +71,9 @@ def test_deep_nesting_is_refused():
     with pytest.raises(StatusError, match="nested too deeply"):
         read_body(b"[" * 1_000_000)
     with pytest.raises(StatusError, match="tensor parsing error: x"):
-        arrays_of(read_body(b'{"inputs":' + b"[" * 200 + b"]" * 200 + b"}").inputs(), x="float")
+        arrays_of(
+            read_body(b'{"inputs":' + b"[" * 200 + b"]" * 200 + b"}").document["inputs"], x="float"
+        )
 
 
 @pytest.mark.parametrize(

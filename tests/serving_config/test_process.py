@@ -137,8 +137,9 @@ class TestLifecycle:
 
     def test_a_failing_load_shows_the_stock_text(self, tmp_path):
         (tmp_path / "m" / "1").mkdir(parents=True)
-        (tmp_path / "m" / "1" / "saved_model.pb").write_bytes(b"\xff\xff")
-        server = ModelServer("m", tmp_path / "m", program=EMBEDDED_HOST)
+        (tmp_path / "m" / "1" / "saved_model.pb").write_bytes(b"\xff" * 100)
+        flags = ("--max_num_load_retries=0",)
+        server = ModelServer("m", tmp_path / "m", program=EMBEDDED_HOST, extra_flags=flags)
         with pytest.raises(ServerStartError, match="exit code 255") as caught, server:
             pass
         path = tmp_path / "m" / "1" / "saved_model.pb"
@@ -203,9 +204,15 @@ def run_host(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_flags_that_are_refused(tmp_path):
-    assert "unrecognized arguments: --enable_batching" in run_host("--enable_batching").stderr
-    assert run_host("--version").stdout == f"{EMBEDDED_HOST.version_text}\n"
+def test_flags(tmp_path):
+    done = run_host("--enable_batching", "--nope=1", "--version")
+    assert done.returncode == 0
+    assert "--enable_batching: no effect in the embedded host" in done.stdout
+    assert "unknown argument: --nope=1\nusage: " in done.stdout
+    assert done.stdout.endswith(f"{EMBEDDED_HOST.version_text}\n")
+    done = run_host("--port=many")
+    assert done.returncode == 255
+    assert "invalid int value: 'many'" in done.stdout
 
 
 def test_no_base_path():
@@ -228,7 +235,7 @@ def test_a_taken_port_ends_the_host(model_base_path, host):
 def test_a_host_that_waits_and_a_host_that_is_crowded(model_base_path, tmp_path):
     """One process for both: it starts without a version, then has one thread for all calls."""
     base = tmp_path / "m"
-    flags = ("--grpc_max_threads=1", "--rest_api_timeout_in_ms=100",
+    flags = ("--grpc_max_threads=1", "--rest_api_num_threads=1", "--rest_api_timeout_in_ms=100",
              "--file_system_poll_wait_seconds=0.1")  # fmt: skip
     server = ModelServer("m", base, program=EMBEDDED_HOST, extra_flags=flags)
     server.start()
@@ -259,10 +266,20 @@ def test_a_host_that_waits_and_a_host_that_is_crowded(model_base_path, tmp_path)
 
             assert within(10, is_refused)
             assert slow.result()["turns"] == long["n"]
+            endless = {"n": np.int64(10**15)}
             with pytest.raises(ServingError, match="Timed out waiting for notification") as caught:
-                rest.predict("spin", long)
+                rest.predict("spin", endless)
             assert caught.value.http_status == 504
             assert caught.value.code == "DEADLINE_EXCEEDED"
+
+            def is_answered() -> bool:
+                try:
+                    return rest.predict("spin", {"n": np.int64(1)})["outputs"] == 1
+                except ServingError:
+                    return False
+
+            # The run that nobody waits for has given back the only thread.
+            assert within(10, is_answered)
     finally:
         server.stop()
 
