@@ -22,6 +22,7 @@ from signatures.contract import (
 )
 
 WINDOWS = (1, 3, 4, 7)
+FIT_WINDOWS = (5, 11)
 KERNEL_SIZES = (1, 3, 5, 11, 129)
 DELTAS = (0.25, 0.5, -0.25, 0.0)
 SIGMAS = (1e-3, 0.3, 1.0, 5.0, 1e6)
@@ -128,10 +129,39 @@ def accepted_cases(maps: np.ndarray) -> Iterator[Case]:
         yield _case(signature, "zero_peaks", {"imgs": maps, "peaks": no_peaks})
         yield _case(signature, "zero_samples", {"imgs": no_samples, "peaks": no_peaks})
 
+    yield from _peak_finding_cases(maps, peaks)
+
     for size in (*KERNEL_SIZES, 4):
         for sigma in SIGMAS:
             inputs = {"size": np.int64(size), "sigma": np.float32(sigma)}
             yield _case("make_gaussian_kernel", f"size_{size}_sigma_{sigma:g}", inputs)
+
+
+def _peak_finding_cases(maps: np.ndarray, peaks: np.ndarray) -> Iterator[Case]:
+    """Global and local peaks, on maps with ties and values that are no numbers; refinements."""
+    largest = float(np.nanmax(maps))
+    tied = np.round(maps[:1] * 8) / 8
+    strange = tied.copy()
+    strange[:, ::3, ::2], strange[:, -1, -1], strange[:, 0, 0, 0] = np.nan, -np.inf, np.inf
+    strange[..., -1] = np.nan if strange.shape[-1] > 1 else strange[..., -1]
+    zoo = {"maps": maps, "tied": tied, "strange": strange, "zero_samples": maps[:0]}
+    for name, imgs in zoo.items():
+        yield _case("find_global_peaks", name, {"imgs": imgs})
+    thresholds = {"": 0.3 * largest, "_all_pixels": -1e30, "_none": 2 * abs(largest)}
+    for signature in ("find_local_peaks", "find_local_peaks_first"):
+        for name, imgs in zoo.items():
+            for which, threshold in thresholds.items():
+                inputs = {"imgs": imgs, "threshold": np.float32(threshold)}
+                yield _case(signature, f"{name}{which}", inputs)
+    for signature in ("refine_peaks_integral", "refine_peaks_gaussian"):
+        for window in WINDOWS[:1] + FIT_WINDOWS:
+            inputs = {"imgs": maps, "peaks": peaks, "window_length": np.int64(window)}
+            yield _case(signature, f"window_{window}", inputs)
+        inputs = {"imgs": maps, "peaks": peaks[:0], "window_length": np.int64(5)}
+        yield _case(signature, "zero_peaks", inputs)
+        yield _case(signature, "zero_samples", {**inputs, "imgs": maps[:0]})
+        one_pixel = {**inputs, "peaks": peaks[:1], "window_length": np.int64(1)}
+        yield _case(signature, "one_pixel", one_pixel)
 
 
 def refused_cases(candidates: list[Case], contract: ModelContract = PEAK_OPS) -> Iterator[Case]:

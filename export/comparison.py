@@ -140,5 +140,8 @@ def compare(
     # A difference that is no number (NaN against 1, one infinity) is worse than any number.
     rank = np.where(equal, -1.0, np.where(finite, distance, np.inf))
     worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(rank)), rank.shape))
-    tolerated = tolerance is not None and bool((finite | equal).all()) and ulps <= tolerance.ulps
+    tolerated = False
+    if tolerance is not None and bool((finite | equal).all()):
+        measured = ulps if tolerance.unit == "ulps" else difference
+        tolerated = measured <= tolerance.limit
     return Comparison(expected.size, difference, ulps, None if tolerated else worst)

@@ -69,8 +69,7 @@ def _signature(contract: ModelContract, key: str, version: int) -> list[str]:
         lines += [f"  rule    {rule.describe()}" for rule in signature.rules]
         tolerance = signature.tolerance
         lines.append(
-            f"  equal to eager within {tolerance.ulps:g} ulps of the largest output: "
-            f"{tolerance.reason}"
+            f"  equal to eager within {tolerance}: {tolerance.reason}"
             if tolerance
             else "  equal to eager to the last bit"
         )

@@ -66,11 +66,49 @@ def _of_refinement(inputs: Inputs) -> Margins:
     }
 
 
+def _of_global_peaks(inputs: Inputs) -> Margins:
+    """How far each channel's second largest pixel is below the largest."""
+    imgs = inputs["imgs"]
+    if not imgs.size:
+        return {"runner-up, confidence": np.zeros(0)}
+    flat = np.moveaxis(imgs, 3, 1).reshape(imgs.shape[0] * imgs.shape[3], -1).astype(np.float64)
+    if flat.shape[1] < 2:
+        return {"runner-up, confidence": np.zeros(0)}
+    flat = np.where(np.isnan(flat), -np.inf, flat)
+    second, first = np.partition(flat, -2, axis=1)[:, -2:].T
+    with np.errstate(invalid="ignore"):
+        apart = first - second
+    return {"runner-up, confidence": apart[np.isfinite(apart)]}
+
+
+def _of_local_peaks(inputs: Inputs) -> Margins:
+    """How far pixels are from the threshold, and those above it from their largest neighbour."""
+    imgs, threshold = inputs["imgs"].astype(np.float64), float(inputs["threshold"])
+    padded = np.pad(imgs, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    height, width = imgs.shape[1:3]
+    largest = np.full(imgs.shape, -np.inf)
+    for dy in range(3):
+        for dx in range(3):
+            if (dy, dx) != (1, 1):
+                neighbour = padded[:, dy : dy + height, dx : dx + width]
+                largest = np.fmax(largest, neighbour)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(imgs - largest)[imgs > threshold]
+        from_threshold = np.abs(imgs - threshold).ravel()
+    return {
+        "neighbours, confidence": apart[np.isfinite(apart)],
+        "threshold, confidence": from_threshold[np.isfinite(from_threshold)],
+    }
+
+
 # Per signature with discrete outputs: what was chosen, and in which unit the margin is.
 MARGINS: dict[str, Callable[[Inputs], Margins]] = {
     "crop_centered_boxes": _of_crops,
     "find_offsets_local_direction": _of_offsets,
     "refine_peaks_local_direction": _of_refinement,
+    "find_global_peaks": _of_global_peaks,
+    "find_local_peaks": _of_local_peaks,
+    "find_local_peaks_first": _of_local_peaks,
 }
 
 

@@ -53,7 +53,9 @@ def report_of(
             entry |= {
                 "largest_difference": tally.difference,
                 "largest_ulps": tally.ulps,
-                "allowed_ulps": 0.0 if report.exact else tolerance.ulps,
+                "allowed": "0 ulps"
+                if report.exact and tolerance.exact_on_same_build
+                else str(tolerance),
             }
             floats.append(entry)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signatures.contract import DEFAULT_SIGNATURE, MODELS, ModelContract, SignatureContract
+from signatures.contract import DEFAULT_SIGNATURE, MODELS, UNKNOWN, ModelContract, SignatureContract
 
 DEFAULT_MODEL = next(iter(MODELS))
 DEFAULT_TIMEOUT = 60.0
@@ -69,6 +69,9 @@ def reply_fault(
         array = outputs[tensor.name]
         if array.dtype.name != tensor.dtype:
             faults.append(f"{tensor.name}: expected {tensor.dtype}, got {array.dtype}")
-        if array.shape != shapes[tensor.name]:
-            faults.append(f"{tensor.name}: expected shape {shapes[tensor.name]}, got {array.shape}")
+        wanted_shape = shapes[tensor.name]
+        if len(array.shape) != len(wanted_shape) or any(
+            want not in (UNKNOWN, got) for want, got in zip(wanted_shape, array.shape, strict=True)
+        ):
+            faults.append(f"{tensor.name}: expected shape {wanted_shape}, got {array.shape}")
     return "; ".join(faults) or None

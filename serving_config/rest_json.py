@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from signatures.contract import SignatureContract, TensorContract
+from signatures.contract import UNKNOWN, SignatureContract, TensorContract
 
 
 def predict_body(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
@@ -114,8 +114,8 @@ def _array(value: Any, tensor: TensorContract, shape: tuple[int, ...]) -> np.nda
         plain = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{tensor.name}: rows of unequal length") from error
-    if not plain.size and 0 in shape:
-        return np.zeros(shape, expected)
+    if not plain.size and (0 in shape or UNKNOWN in shape):
+        return np.zeros([max(size, 0) for size in shape], expected)
     kinds = {"f": "fiu", "b": "b", "O": "U"}.get(expected.kind, "iu")
     if plain.dtype.kind not in kinds:
         raise ValueError(f"{tensor.name}: expected {tensor.dtype}, got {value!r:.80}")

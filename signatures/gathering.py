@@ -52,9 +52,10 @@ def gather_pixels(
     rows: tf.Tensor,
     cols: tf.Tensor,
     channels: tf.Tensor,
-    present: tf.Tensor,
+    present: tf.Tensor | bool = True,
+    outside: float = 0.0,
 ) -> tf.Tensor:
-    """Reads `imgs[sample, row, col, channel]`, and 0 outside the image or where not present.
+    """Reads `imgs[sample, row, col, channel]`, and `outside` beyond it or where not present.
 
     Args:
       imgs: float32 [N, H, W, C].
@@ -63,6 +64,7 @@ def gather_pixels(
       cols: int64, anywhere.
       channels: int64, in range.
       present: bool.
+      outside: What is read outside of the image.
 
     Returns:
       float32, of the broadcast shape; bits of the maps unchanged.
@@ -71,17 +73,19 @@ def gather_pixels(
     height, width, depth = sizes[1], sizes[2], sizes[3]
     inside = present & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
 
+    nothing = tf.constant(outside, imgs.dtype)
+
     def read() -> tf.Tensor:
         row = tf.clip_by_value(rows, 0, height - 1)
         col = tf.clip_by_value(cols, 0, width - 1)
         # int64: on a GPU int32 kernels of index arithmetic live in host memory.
         index = ((samples * height + row) * width + col) * depth + channels
         values = tf.gather(tf.reshape(imgs, [-1]), index)
-        return tf.where(inside, values, tf.zeros([], imgs.dtype))
+        return tf.where(inside, values, nothing)
 
     # Nothing can be gathered from an empty tensor, not even under a mask.
     return tf.cond(
-        tf.size(imgs, out_type=tf.int64) > 0, read, lambda: tf.zeros(tf.shape(inside), imgs.dtype)
+        tf.size(imgs, out_type=tf.int64) > 0, read, lambda: tf.fill(tf.shape(inside), nothing)
     )
 
 

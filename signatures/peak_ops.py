@@ -8,20 +8,27 @@ import tensorflow as tf
 
 from signatures.contract import DEFAULT_SIGNATURE, PEAK_OPS, ModelContract
 from signatures.crops import crop_centered_boxes
+from signatures.gaussian import refine_peaks_gaussian
+from signatures.global_peaks import find_global_peaks
 from signatures.guard import Body, body_of
+from signatures.integral import refine_peaks_integral
 from signatures.local_direction import find_offsets_local_direction, refine_peaks_local_direction
+from signatures.local_peaks import find_local_peaks_first, find_local_peaks_strict
 from signatures.smoothing import make_gaussian_kernel, smooth_imgs
 from signatures.tracing import traced
 
+# Signature to guarded function.
 FUNCTIONS: dict[str, Body] = {
-    function.__name__: function
-    for function in (
-        smooth_imgs,
-        crop_centered_boxes,
-        find_offsets_local_direction,
-        refine_peaks_local_direction,
-        make_gaussian_kernel,
-    )
+    "smooth_imgs": smooth_imgs,
+    "crop_centered_boxes": crop_centered_boxes,
+    "find_offsets_local_direction": find_offsets_local_direction,
+    "refine_peaks_local_direction": refine_peaks_local_direction,
+    "make_gaussian_kernel": make_gaussian_kernel,
+    "find_global_peaks": find_global_peaks,
+    "find_local_peaks": find_local_peaks_strict,
+    "find_local_peaks_first": find_local_peaks_first,
+    "refine_peaks_integral": refine_peaks_integral,
+    "refine_peaks_gaussian": refine_peaks_gaussian,
 }
 
 

@@ -5,15 +5,16 @@ derive from these objects. `MODELS` lists every family by its servable name.
 """
 
 from signatures.contract.errors import InvalidInputError, format_number, sentence_of_assertion
-from signatures.contract.peak_ops import PEAK_OPS, Bounds, peak_ops_contract
+from signatures.contract.peak_ops import PEAK_OPS, peak_ops_contract
 from signatures.contract.rules import Arithmetic, NumpyArithmetic, Rule
+from signatures.contract.shared import Bounds
 from signatures.contract.signature import (
     DEFAULT_SIGNATURE,
     ModelContract,
     SignatureContract,
     Tolerance,
 )
-from signatures.contract.tensors import TensorContract, round_up_to_odd
+from signatures.contract.tensors import UNKNOWN, TensorContract, round_up_to_odd
 
 MODELS = {PEAK_OPS.name: PEAK_OPS}
 
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT_SIGNATURE",
     "MODELS",
     "PEAK_OPS",
+    "UNKNOWN",
     "Arithmetic",
     "Bounds",
     "InvalidInputError",

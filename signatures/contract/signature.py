@@ -21,15 +21,25 @@ class Tolerance:
     """How far served outputs may lie from eager ones where the arithmetic is not exact.
 
     Attributes:
-      ulps: The largest allowed difference, in units in the last place of the largest magnitude
-        of the expected output.
-      measured_ulps: The largest difference that was measured, in the same unit.
+      limit: The largest allowed difference.
+      unit: `"ulps"`, units in the last place of the output's largest expected magnitude, or
+        `"pixels"`, an absolute difference of coordinates.
+      measured: The largest difference that was measured, in the same unit.
+      exact_on_same_build: Whether a server of the same TensorFlow build on the same CPU gives
+        equal bits all the same; false where eager and traced execution already differ.
       reason: Why the outputs may differ at all, and where the measurement was made.
     """
 
-    ulps: float
-    measured_ulps: float
+    limit: float
+    unit: str
+    measured: float
     reason: str
+    exact_on_same_build: bool = True
+
+    def __str__(self) -> str:
+        """The limit with its unit."""
+        of = " of the largest output" if self.unit == "ulps" else ""
+        return f"{self.limit:g} {self.unit}{of}"
 
 
 @dataclass(frozen=True)
@@ -117,10 +127,16 @@ class SignatureContract:
         return first_refusal(self.rules, inputs)
 
     def output_shapes(self, inputs: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-        """The shapes of all outputs for these (complete) inputs."""
+        """The shapes of all outputs for these (complete) inputs.
+
+        A size that only the function tells is -1; without a pixel to look at, it is 0.
+        """
         shapes = {name: array.shape for name, array in inputs.items()}
         sizes = bind_dimensions(self.inputs, shapes)
-        return {tensor.name: resolve_shape(tensor, sizes, inputs) for tensor in self.outputs}
+        resolved = {tensor.name: resolve_shape(tensor, sizes, inputs) for tensor in self.outputs}
+        if any(not array.size for array in inputs.values()):
+            return {name: tuple(max(size, 0) for size in shape) for name, shape in resolved.items()}
+        return resolved
 
     def as_dict(self) -> dict[str, Any]:
         """The contract as plain data for the manifest; rules carry their kind."""

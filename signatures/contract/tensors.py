@@ -1,12 +1,14 @@
 """The contract of one tensor: name, dtype, symbolic shape, meaning, bounds of its axes.
 
 Shape symbols are words: a dimension is an integer (fixed), a name such as `"samples"` (bound by
-the first input that carries it), or `"ensure_odd(window_length)"` (computed from a scalar
-input).
+the first input that carries it), a product of names such as `"samples*channels"`, or
+`"ensure_odd(window_length)"` (computed from a scalar input). A name that no input carries is
+known when the function has run.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ import numpy as np
 from signatures.contract.errors import InvalidInputError
 
 Dimension = int | str
+# The size of a dimension that only the function's result tells.
+UNKNOWN = -1
+
 _ODD_OF = re.compile(r"ensure_odd\((\w+)\)")
 
 
@@ -144,5 +149,6 @@ def resolve_shape(
         elif odd_of := _ODD_OF.fullmatch(dimension):
             shape.append(int(round_up_to_odd(int(scalars[odd_of[1]]))))
         else:
-            shape.append(sizes[dimension])
+            factors = [sizes.get(name, UNKNOWN) for name in dimension.split("*")]
+            shape.append(UNKNOWN if UNKNOWN in factors else math.prod(factors))
     return tuple(shape)

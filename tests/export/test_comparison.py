@@ -11,7 +11,7 @@ from export.verification import Expected, VerificationError, verify
 from serving_config.errors import ServingError
 from signatures.contract import PEAK_OPS, Tolerance
 
-ROUGH = Tolerance(ulps=2.0, measured_ulps=0.0, reason="test")
+ROUGH = Tolerance(limit=2.0, unit="ulps", measured=0.0, reason="test")
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,56 @@ def same_bits(expected: np.ndarray, got: np.ndarray) -> bool:
         return False
     bits = expected.view(np.uint32) == np.ascontiguousarray(got).view(np.uint32)
     return bool((bits | (np.isnan(expected) & np.isnan(got))).all())
+
+
+def global_peaks(imgs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    samples, height, width, channels = imgs.shape
+    peaks, values = [], []
+    for sample in range(samples):
+        for channel in range(channels):
+            best, place, value = -np.inf, (np.nan, np.nan), np.float32(np.nan)
+            for row in range(height):
+                for col in range(width):
+                    candidate = flush(imgs[sample, row, col, channel])
+                    if candidate > best:
+                        best, place = candidate, (row, col)
+                        value = imgs[sample, row, col, channel]
+            peaks.append((sample, *place, channel))
+            values.append(value)
+    return np.array(peaks, np.float32).reshape(-1, 4), np.array(values, np.float32)
+
+
+def local_peaks(imgs: np.ndarray, threshold: float, plateau: str) -> np.ndarray:
+    """Rows only; plateaus by flood fill."""
+    samples, height, width, channels = imgs.shape
+    limit = flush(np.float32(threshold))
+    found = []
+    for sample in range(samples):
+        for channel in range(channels):
+            values = [[flush(v) for v in row] for row in imgs[sample, :, :, channel]]
+
+            def neighbours(row: int, col: int, height=height, width=width):
+                for y in range(max(row - 1, 0), min(row + 2, height)):
+                    for x in range(max(col - 1, 0), min(col + 2, width)):
+                        if (y, x) != (row, col):
+                            yield y, x
+
+            seen = set()
+            for row in range(height):
+                for col in range(width):
+                    value = values[row][col]
+                    if not value > limit or (row, col) in seen:
+                        continue
+                    area, open_places, highest = {(row, col)}, [(row, col)], True
+                    while open_places:
+                        for y, x in neighbours(*open_places.pop()):
+                            equal = plateau == "first" and values[y][x] == value
+                            if equal and (y, x) not in area:
+                                area.add((y, x))
+                                open_places.append((y, x))
+                            highest &= bool(equal or values[y][x] < value)
+                    if plateau == "first":
+                        seen |= area
+                    if highest:
+                        found.append((sample, row, col, channel))
+    return np.array(sorted(found), np.float32).reshape(-1, 4)

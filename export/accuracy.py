@@ -1,0 +1,111 @@
+"""How near the refinements come to the true position, as the command `accuracy` prints it.
+
+Legend: `N` maps, `H` height, `W` width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from signatures.gaussian import refine_peaks_gaussian
+from signatures.global_peaks import find_global_peaks
+from signatures.integral import refine_peaks_integral
+from signatures.local_direction import refine_peaks_local_direction
+
+MAPS, SIDE = 4000, 33
+SIGMAS = (1.5, 2.5)
+NOISES = (0.005, 0.02, 0.05)
+
+Refinement = Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor]
+REFINEMENTS: dict[str, Refinement] = {
+    "none": lambda imgs, peaks, window: peaks,
+    "local": lambda imgs, peaks, window: refine_peaks_local_direction(imgs, peaks),
+    "integral": refine_peaks_integral,
+    "gaussian": refine_peaks_gaussian,
+}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Root mean square errors per axis on drawn maps, in pixels.
+
+    Attributes:
+      sigma: Standard deviation of the drawn Gaussians, in pixels.
+      noise: Standard deviation of the white noise; the Gaussians' height is 1.
+      window: Side of the windows, in pixels.
+      bound: The Cramer-Rao bound `noise * sqrt(2 / pi)`.
+      errors: Refinement to error.
+    """
+
+    sigma: float
+    noise: float
+    window: int
+    bound: float
+    errors: dict[str, float]
+
+
+def window_for(sigma: float) -> int:
+    """The smallest odd number above four standard deviations.
+
+    >>> window_for(1.5), window_for(2.5)
+    (7, 11)
+    """
+    return int(4 * sigma // 2) * 2 + 1
+
+
+def draw_blobs(
+    sigma: float, noise: float, count: int = MAPS, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussians of height 1 whose centres are uniform within the middle pixel, with noise.
+
+    Returns:
+      Maps float32 [N, H, W, 1] and centres float64 [N, 2] as (row, col).
+    """
+    random = np.random.default_rng(seed)
+    centres = SIDE // 2 + random.uniform(-0.5, 0.5, (count, 2))
+    rows, cols = np.mgrid[:SIDE, :SIDE]
+    squares = (rows - centres[:, 0, None, None]) ** 2 + (cols - centres[:, 1, None, None]) ** 2
+    maps = np.exp(-squares / (2 * sigma * sigma)) + random.normal(0, noise, squares.shape)
+    return maps[..., None].astype(np.float32), centres
+
+
+def measure(sigma: float, noise: float) -> Accuracy:
+    """All refinements on one kind of map."""
+    maps, centres = draw_blobs(sigma, noise)
+    window = window_for(sigma)
+    peaks, _ = find_global_peaks(maps)
+    errors = {}
+    for name, refine in REFINEMENTS.items():
+        places = refine(maps, peaks, window).numpy()[:, 1:3]
+        errors[name] = float(np.sqrt(np.mean((places - centres) ** 2)))
+    return Accuracy(sigma, noise, window, noise * float(np.sqrt(2 / np.pi)), errors)
+
+
+def measure_all() -> list[Accuracy]:
+    """Every combination of width and noise."""
+    return [measure(sigma, noise) for sigma in SIGMAS for noise in NOISES]
+
+
+def mean_errors(maps: np.ndarray, truth: np.ndarray, window: int) -> dict[str, float]:
+    """Mean distances to labels, in pixels of the map.
+
+    Args:
+      maps: float32 [N, H, W, C].
+      truth: [N, C, 2] keypoints (x, y) in pixels of the map; NaN where unlabelled.
+      window: Side of the windows, in pixels.
+    """
+    peaks, _ = find_global_peaks(maps)
+    labels = truth.reshape(-1, 2)
+    labelled = np.isfinite(labels).all(axis=1)
+    return {
+        name: float(
+            np.linalg.norm(
+                refine(maps, peaks, window).numpy()[labelled][:, [2, 1]] - labels[labelled], axis=1
+            ).mean()
+        )
+        for name, refine in REFINEMENTS.items()
+    }
