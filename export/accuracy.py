@@ -5,12 +5,17 @@ Legend: `N` maps, `H` height, `W` width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+import click
 import numpy as np
 import tensorflow as tf
 
+from export.maps import MapsError, load_maps
 from signatures.gaussian import refine_peaks_gaussian
 from signatures.global_peaks import find_global_peaks
 from signatures.integral import refine_peaks_integral
@@ -109,3 +114,43 @@ def mean_errors(maps: np.ndarray, truth: np.ndarray, window: int) -> dict[str, f
         )
         for name, refine in REFINEMENTS.items()
     }
+
+
+def tell_accuracy(labelled: Iterable[Path], window: int, *, as_json: bool) -> None:
+    """Prints the tables of drawn and of labelled maps.
+
+    Raises:
+      MapsError: A file without maps or labels.
+    """
+    drawn = measure_all()
+    real = {str(path): mean_errors(load_maps(path), _labels(path), window) for path in labelled}
+    if as_json:
+        rows = [dataclasses.asdict(accuracy) for accuracy in drawn]
+        click.echo(json.dumps({"drawn": rows, "window": window, "labelled": real}, indent=2))
+        return
+    click.echo(f"root mean square error per axis, pixels; {MAPS} maps of {SIDE} x {SIDE}, height 1")
+    names = "".join(f"{name:>10}" for name in REFINEMENTS)
+    click.echo(f"sigma  noise window{names}     bound  gaussian/bound")
+    for accuracy in drawn:
+        errors = "".join(f"{error:10.4f}" for error in accuracy.errors.values())
+        ratio = accuracy.errors["gaussian"] / accuracy.bound
+        click.echo(
+            f"{accuracy.sigma:5g} {accuracy.noise:6g} {accuracy.window:6d}{errors}"
+            f"{accuracy.bound:10.4f}{ratio:16.4f}"
+        )
+    if real:
+        click.echo(f"\nmean distance to the labels, pixels of the map; window {window}")
+        click.echo(f"{names}  maps")
+        for path, errors_of in real.items():
+            click.echo("".join(f"{error:10.4f}" for error in errors_of.values()) + f"  {path}")
+
+
+def _labels(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as archive:
+        if "gt_cm" not in archive.files:
+            raise MapsError(
+                f"{path}: expected labels under the key 'gt_cm' [samples, channels, 2] as (x, y) "
+                f"in pixels of the map, got {', '.join(archive.files)}"
+            )
+        labels: np.ndarray = archive["gt_cm"]
+    return labels

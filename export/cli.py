@@ -167,6 +167,26 @@ def verify(
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Labelled maps (.npz with 'confmaps' and 'gt_cm' [samples, channels, 2] as x, y): mean "
+    "distances to the labels are printed too. Repeatable.",
+)
+@click.option(
+    "--window", type=click.IntRange(1, 129), default=7, show_default=True, help="For --data."
+)
+def accuracy(as_json: bool, data: tuple[Path, ...], window: int) -> None:
+    """Print how near each refinement comes to the true position on drawn maps."""
+    _import_tensorflow()
+    from export.accuracy import tell_accuracy
+
+    tell_accuracy(data, window, as_json=as_json)
+
+
+@main.command()
 @options.model_root_option
 @options.server_option
 @options.input_option

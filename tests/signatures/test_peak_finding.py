@@ -110,7 +110,7 @@ def test_ties_on_quantised_real_maps(real_data, name):
     maps = np.load(real_data / f"{name}.npz")["confmaps"]
     quantised = np.clip(np.rint(maps * 255), 0, 255).astype(np.uint8)
     peaks, values = find_global_peaks(quantised)
-    samples, height, width, channels = maps.shape
+    samples, _, width, channels = maps.shape
     flat = np.moveaxis(quantised, 3, 1).reshape(samples * channels, -1)
     np.testing.assert_array_equal(values, flat.max(axis=1))
     first = flat.argmax(axis=1)
