@@ -136,7 +136,7 @@ def raw_clients(server):
 
 
 @pytest.fixture(scope="module")
-def neighbour(server):
+def neighbour(server, tell):
     """Another client's good requests, one after the other, for as long as the module runs."""
     stop, answered, failed = threading.Event(), [], []
 
@@ -158,7 +158,7 @@ def neighbour(server):
     thread.join()
     assert not failed
     assert len(answered) > len(BAD) // 4
-    print(f"{len(answered)} good requests beside {len(BAD)} bad ones, 0 failed")
+    tell(f"{len(answered)} good requests beside {len(BAD)} bad ones, 0 failed")
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.id)

@@ -155,7 +155,7 @@ def other_body():
     return module
 
 
-def test_only_new_content_is_published(tmp_path, no_replay):
+def test_only_new_content_is_published(tmp_path, no_replay, tell):
     def publish(module=None, **options):
         exported = export_model(tmp_path, module, **options)
         return exported.version, exported.published
@@ -171,4 +171,4 @@ def test_only_new_content_is_published(tmp_path, no_replay):
     assert publish(version=9, force=True) == (9, True)
     names = sorted(path.name for path in (tmp_path / "peak_ops").iterdir())
     assert names == ["1", "2", "3", "4", "5", "9"]
-    print("versions published from 9 exports:", len(names))
+    tell(f"versions published from 9 exports: {len(names)}")

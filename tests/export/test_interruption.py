@@ -67,7 +67,7 @@ def interval(source, root):
     return seconds
 
 
-def test_kill_at_any_moment(published, tmp_path):
+def test_kill_at_any_moment(published, tmp_path, tell):
     root = tmp_path / "models"
     store = VersionStore(root, "peak_ops")
     whole = content(published)
@@ -98,10 +98,10 @@ def test_kill_at_any_moment(published, tmp_path):
     assert "serving_default" in tf.saved_model.load(str(store.version_path(before))).signatures
     store.remove_stale_staging()
     assert not list(store.path.glob(f"{STAGING_PREFIX}*"))
-    print(f"{KILLS} kills, {killed_early} before the rename, {before} versions, all complete")
+    tell(f"{KILLS} kills, {killed_early} before the rename, {before} versions, all complete")
 
 
-def test_everything_is_on_disk_before_the_rename(tmp_path, monkeypatch):
+def test_everything_is_on_disk_before_the_rename(tmp_path, monkeypatch, tell):
     """What a power cut would tell: each file and folder is flushed before it gets its number."""
     store = VersionStore(tmp_path, "peak_ops")
     events = []
@@ -128,7 +128,7 @@ def test_everything_is_on_disk_before_the_rename(tmp_path, monkeypatch):
     for path in [directory, *directory.rglob("*")]:
         assert ("flush", path.stat().st_ino) in events[:moved], path
     assert ("flush", store.path.stat().st_ino) in events[moved:]
-    print(f"{moved} flushes before the rename")
+    tell(f"{moved} flushes before the rename")
 
 
 def test_two_exporters_at_once_get_two_versions(published, tmp_path):

@@ -58,13 +58,13 @@ def test_a_model_that_differs_is_not_published(tmp_path, module, text):
     assert not list(store.glob(f"{STAGING_PREFIX}*"))
 
 
-def test_a_model_with_narrow_bounds_is_replayed_within_them(tmp_path):
+def test_a_model_with_narrow_bounds_is_replayed_within_them(tmp_path, tell):
     bounds = Bounds(max_window=3, max_crop_elements=10, min_sigma=0.5, max_sigma=2)
     write_saved_model(PeakOps(peak_ops_contract(bounds)), tmp_path)
     counts = replay(tmp_path)
     assert counts.cases > 9 * 50
     assert counts.elements > 1000
-    print(f"replayed {counts.cases} cases, {counts.elements} numbers")
+    tell(f"replayed {counts.cases} cases, {counts.elements} numbers")
 
 
 def test_a_directory_that_is_no_model_is_one_line(tmp_path):
