@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from export.identity import content_hash
 from export.manifest import ManifestError, read_manifest, write_manifest
 from export.replay import ReplayCounts, replay
 from export.store import Unchanged, VersionStore
+from signatures.contract import ModelContract
 from signatures.peak_ops import PeakOps
 
 
@@ -34,7 +36,19 @@ class Exported:
     replayed: ReplayCounts | None
 
 
-def write_saved_model(module: PeakOps, directory: Path) -> str:
+class Exportable(Protocol):
+    """A module with traced functions.
+
+    Attributes:
+      contract: What is promised about every signature.
+      functions: Signature key to traced function.
+    """
+
+    contract: ModelContract
+    functions: dict[str, Any]
+
+
+def write_saved_model(module: Exportable, directory: Path) -> str:
     """Writes a module's signatures and its manifest into a directory.
 
     Returns:
@@ -48,7 +62,7 @@ def write_saved_model(module: PeakOps, directory: Path) -> str:
 
 def export_model(
     model_root: str | Path,
-    module: PeakOps | None = None,
+    module: Exportable | None = None,
     *,
     version: int | None = None,
     force: bool = False,

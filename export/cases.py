@@ -197,6 +197,10 @@ def refused_cases(candidates: list[Case], contract: ModelContract = PEAK_OPS) ->
 
 def make_cases(maps: np.ndarray, contract: ModelContract = PEAK_OPS) -> list[Case]:
     """All cases of a model family on the given maps float32 [N, H, W, C]."""
+    if contract.name == "keypoints":
+        from export.keypoint_cases import keypoint_cases
+
+        return list(keypoint_cases(maps, contract))
     candidates = list(accepted_cases(maps))
     accepted = [case for case in candidates if _keeps_bounds(case, contract)]
     return [*accepted, *refused_cases(candidates, contract)]

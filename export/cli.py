@@ -64,12 +64,22 @@ def _import_tensorflow() -> None:
 )
 @click.option("--force", is_flag=True, help="Publish even if the newest version has this content.")
 @options.bounds_options
-def export(model: str, model_root: Path, version: int | None, force: bool, **bounds: float) -> None:
+@options.keypoint_options
+@click.pass_context
+def export(
+    context: click.Context,
+    model: str,
+    model_root: Path,
+    version: int | None,
+    force: bool,
+    **chosen: object,
+) -> None:
     """Build a model, replay it in a fresh process, and publish it as a new version."""
+    family_options = options.options_of(context, model, chosen)
     _import_tensorflow()
     from export.publishing import export_and_tell
 
-    export_and_tell(model_root, version=version, force=force, bounds=bounds)
+    export_and_tell(model, model_root, version=version, force=force, options=family_options)
 
 
 @main.command()

@@ -9,7 +9,7 @@ from export.proof import compare_with_eager, new_console, print_report, read_or_
 from export.publishing import export_and_tell
 from export.snippets import curl_snippet
 from serving_config.programs import find_server, split_addresses
-from signatures.contract import MODELS, Bounds
+from signatures.contract import MODELS
 
 MODEL = "peak_ops"
 
@@ -26,7 +26,7 @@ def run_demo(model_root: Path, server: str, *, maps_path: Path | None, timeout: 
     if not split_addresses(server):
         find_server(server)
     maps = read_or_draw_maps(maps_path, console)
-    exported = export_and_tell(model_root, version=None, force=False, bounds=vars(Bounds()))
+    exported = export_and_tell(MODEL, model_root, version=None, force=False, options={})
     base_path = exported.directory.parent
     with hosted(server, MODEL, base_path, exported.version) as host:
         console.print(f"server: {host.text}")

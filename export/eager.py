@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
 from export.cases import Case
 from export.verification import Expected
-from signatures.contract import InvalidInputError, ModelContract
+from signatures.contract import InvalidInputError, KeypointOptions, ModelContract
 from signatures.guard import body_of, guarded
-from signatures.peak_ops import FUNCTIONS
+from signatures.keypoints import Keypoints
+from signatures.peak_ops import FUNCTIONS, PeakOps
+
+Function = Callable[..., Any]
 
 
-class Eager:
-    """Answers cases in this process, under the bounds of a contract."""
+def module_of(contract: ModelContract) -> PeakOps | Keypoints:
+    """The module that a contract describes."""
+    if contract.name == "keypoints":
+        return Keypoints(KeypointOptions(**dict(contract.options)))
+    return PeakOps(contract)
 
-    def __init__(self, contract: ModelContract) -> None:
-        """Guards the family's functions with the contract's rules."""
-        self._contract = contract
-        self._functions = {
+
+def eager_functions(contract: ModelContract) -> dict[str, Function]:
+    """Signature name to eager function, under the contract's bounds or options."""
+    if contract.name != "keypoints":
+        return {
             signature.name: guarded(signature)(body_of(FUNCTIONS[signature.name]))
             for signature in contract.signatures
         }
+    bodies = Keypoints(KeypointOptions(**dict(contract.options))).bodies
+
+    def checked(name: str) -> Function:
+        (tensor,) = contract.signature(name).inputs
+
+        def function(confmaps: Any) -> Any:
+            tensor.check_shape(confmaps.shape)
+            return bodies[name](tf.constant(confmaps, tensor.dtype))
+
+        return function
+
+    return {name: checked(name) for name in bodies}
+
+
+class Eager:
+    """Answers cases in this process, under the bounds or options of a contract."""
+
+    def __init__(self, contract: ModelContract) -> None:
+        """Makes the family's functions."""
+        self._contract = contract
+        self._functions = eager_functions(contract)
 
     def __call__(self, case: Case) -> Expected:
         """The eager answer."""

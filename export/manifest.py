@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from signatures.contract import Bounds, InvalidInputError, ModelContract, peak_ops_contract
+from signatures.contract import InvalidInputError, ModelContract, contract_with
 
 # The server ignores this folder but for warm-up records.
 MANIFEST = Path("assets.extra") / "peakserve.json"
@@ -83,8 +83,8 @@ def contract_of(manifest: dict[str, Any]) -> ModelContract:
     """
     model = manifest["model"]
     try:
-        contract = peak_ops_contract(Bounds(**model["options"]))
-    except (TypeError, InvalidInputError) as error:
+        contract = contract_with(model["name"], model["options"])
+    except InvalidInputError as error:
         raise ManifestError(f"the manifest's options are unknown here: {error}") from error
     if json.loads(json.dumps(contract.as_dict())) != model:
         raise ManifestError(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from signatures.contract import MODELS
+from signatures.contract import FAMILIES, KeypointOptions
+from signatures.contract.keypoints import BATCHING, REFINEMENTS
 
 model_option = click.option(
     "--model",
-    type=click.Choice(list(MODELS)),
+    type=click.Choice(list(FAMILIES)),
     default="peak_ops",
     show_default=True,
     help="The model family.",
@@ -69,6 +72,40 @@ def bounds_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_DEFAULTS = KeypointOptions()
+
+
+def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that fix a `keypoints` model."""
+
+    def option(name: str, kind: Any, text: str) -> Callable[..., Any]:
+        default = getattr(_DEFAULTS, name.replace("-", "_"))
+        return click.option(
+            f"--{name}", type=kind, default=default, show_default=default is not None, help=text
+        )
+
+    options = (
+        option("height", int, "keypoints: rows of the maps; batching needs it fixed."),
+        option("width", int, "keypoints: columns of the maps; batching needs it fixed."),
+        option("channels", int, "keypoints: landmarks; batching needs it fixed."),
+        option("refinement", click.Choice(REFINEMENTS), "keypoints: the sub-pixel method."),
+        option("window", int, "keypoints: window of integral and gaussian, pixels of the map."),
+        option("threshold", float, "keypoints: confidences above it are valid."),
+        option("max-peaks", int, "keypoints: most local peaks of a sample."),
+        option("output-stride", float, "keypoints: pixels of the image per pixel of the map."),
+        option(
+            "batching",
+            click.Choice(BATCHING),
+            "keypoints: join requests inside the graph, or not at all.",
+        ),
+        option("max-batch", int, "keypoints: most samples of one batch."),
+        option("batch-timeout", float, "keypoints: longest wait for mates, milliseconds."),
+    )
+    for decorate in reversed(options):
+        command = decorate(command)
+    return command
+
+
 server_option = click.option(
     "--server",
     default="auto",
@@ -88,3 +125,19 @@ timeout_option = click.option(
 version_option = click.option(
     "--version", type=click.IntRange(min=1), help="The version; the newest if left out."
 )
+
+
+def options_of(
+    context: click.Context, model: str, chosen: Mapping[str, object]
+) -> dict[str, object]:
+    """The chosen options that belong to a model family.
+
+    Raises:
+      UsageError: An option of another family was given.
+    """
+    own = {field.name for field in dataclasses.fields(FAMILIES[model].options)}
+    for name in chosen:
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and name not in own:
+            raise click.UsageError(f"--{name.replace('_', '-')} is no option of the model {model}")
+    return {name: value for name, value in chosen.items() if name in own}

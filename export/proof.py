@@ -20,7 +20,7 @@ from export.report import write_report
 from export.verification import Client, Report, verify
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import RestClient
-from signatures.contract import MODELS, ModelContract
+from signatures.contract import MODELS, InvalidInputError, ModelContract
 
 
 def new_console() -> Console:
@@ -47,10 +47,15 @@ def verify_and_tell(
     """
     console = new_console()
     maps = read_or_draw_maps(maps_path, console)
-    contract, base_path = MODELS[model], None
+    contract, base_path = MODELS.get(model), None
+    if contract is None and model_root is None:
+        raise InvalidInputError(
+            f"{model}: its contract depends on how it was exported; pass --model-root"
+        )
     if model_root:
         directory = require_version(model, model_root, version)
         contract, base_path = contract_of(read_manifest(directory)), directory.parent
+    assert contract
     with hosted(server, model, base_path, version) as host:
         console.print(f"server: {host.text}")
         report = compare_with_eager(
@@ -61,7 +66,9 @@ def verify_and_tell(
         write_report(report_path, report, contract, host, maps, maps_path)
         console.print(f"report: {report_path}")
     report.raise_if_different()
-    how = "to the last bit" if report.exact else "within the contract"
+    how = (
+        "to the last bit, where the contract promises it" if report.exact else "within the contract"
+    )
     console.print(f"[bold green]equal {how}[/]")
 
 
@@ -78,13 +85,17 @@ def compare_with_eager(
     """Sends every case over every transport; the embedded host must give equal bits."""
     cases = make_cases(maps, contract)
     with ExitStack() as stack:
-        name = contract.name
+        name, contracts = contract.name, {contract.name: contract}
         clients: list[Client] = [
-            stack.enter_context(GrpcClient(host.grpc_address, model=name, timeout=timeout))
+            stack.enter_context(
+                GrpcClient(host.grpc_address, model=name, timeout=timeout, contracts=contracts)
+            )
         ]
         if host.rest_address:
             clients.append(
-                stack.enter_context(RestClient(host.rest_address, model=name, timeout=timeout))
+                stack.enter_context(
+                    RestClient(host.rest_address, model=name, timeout=timeout, contracts=contracts)
+                )
             )
             # Where nobody listens, one sentence at once instead of one per case.
             clients[-1].status()

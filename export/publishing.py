@@ -9,21 +9,22 @@ from typing import Any
 import click
 
 from export.builder import Exported, export_model
-from signatures.contract import Bounds, peak_ops_contract
-from signatures.peak_ops import PeakOps
+from export.eager import module_of
+from signatures.contract import contract_with
+from signatures.keypoints import Keypoints
 
 
 def export_and_tell(
-    model_root: Path, *, version: int | None, force: bool, bounds: Mapping[str, Any]
+    model: str, model_root: Path, *, version: int | None, force: bool, options: Mapping[str, Any]
 ) -> Exported:
-    """Exports `peak_ops` and prints what came of it.
+    """Exports a model family and prints what came of it.
 
     Raises:
       StoreError: The version exists, or the folder cannot be written.
       ReplayError: The exported model does not answer as eager does.
-      InvalidInputError: Impossible bounds.
+      InvalidInputError: Impossible options.
     """
-    module = PeakOps(peak_ops_contract(Bounds(**bounds)))
+    module = module_of(contract_with(model, options))
     exported = export_model(
         model_root,
         module,
@@ -32,6 +33,13 @@ def export_and_tell(
         progress=lambda step: click.echo(f"{step} ...", err=True),
     )
     name = module.contract.name
+    if isinstance(module, Keypoints) and not module.options.batched_in_graph:
+        why = (
+            "as asked"
+            if module.options.batching == "none"
+            else "requests of different shapes cannot be joined; fix --height, --width, --channels"
+        )
+        click.echo(f"not batched: {why}")
     if exported.replayed:
         counts = exported.replayed
         click.echo(f"replayed {counts.cases:,} cases, {counts.elements:,} numbers equal to eager")

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from export.batch_safety import batch_faults
 from export.cases import Case, make_cases
 from export.manifest import contract_of, read_manifest
 from export.maps import draw_maps
@@ -148,7 +149,8 @@ def replay_here(directory: Path) -> dict[str, Any]:
     from export.eager import Eager
 
     contract = contract_of(read_manifest(directory))
-    cases = make_cases(draw_maps(2, 9, 11, 2)[0], contract)
+    maps = draw_maps(2, 9, 11, 2)[0]
+    cases = make_cases(maps, contract)
     eager = Eager(contract)
     answers = {case.id: eager(case) for case in cases}
     model = LoadedModel(directory, contract)
@@ -166,6 +168,12 @@ def replay_here(directory: Path) -> dict[str, Any]:
         reports = [run(cases), *pool.map(run, orders)]
     tallies = [tally for report in reports for tally in report.tallies]
     mismatches = [str(mismatch) for report in reports for mismatch in report.mismatches]
+
+    def predict(key: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return model.predict(key, inputs, model=contract.name)
+
+    if any(signature.batched for signature in contract.signatures):
+        mismatches += batch_faults(predict, contract, maps)
     return {
         "cases": sum(tally.cases + tally.refusals for tally in tallies),
         "elements": sum(tally.elements for tally in tallies),

@@ -27,10 +27,19 @@ def curl_snippet(contract: ModelContract, signature: str, *, version: int | None
 
     REST requests name every input: the server fills in defaults over gRPC only.
     """
-    inputs = {tensor.name: tensor.example for tensor in contract.signature(signature).inputs}
-    body = json.dumps({"signature_name": signature, "inputs": inputs})
+    tensors = contract.signature(signature).inputs
     which = "" if version is None else f"/versions/{version}"
     url = f"http://127.0.0.1:{REST_PORT}/v1/models/{contract.name}{which}:predict"
+    if any(tensor.example is None for tensor in tensors):
+        # Too large to spell out: blank maps, written by Python.
+        zeros = ", ".join(f'"{t.name}": np.zeros({_zeros_shape(t)}, int).tolist()' for t in tensors)
+        program = (
+            "import json; import numpy as np; "
+            f'print(json.dumps({{"signature_name": "{signature}", "inputs": {{{zeros}}}}}))'
+        )
+        return f"python3 -c {shlex.quote(program)} | curl --silent {url} --data @-"
+    inputs = {tensor.name: tensor.example for tensor in tensors}
+    body = json.dumps({"signature_name": signature, "inputs": inputs})
     return f"curl --silent {url} --data {shlex.quote(body)}"
 
 
@@ -49,7 +58,13 @@ def python_snippet(contract: ModelContract, signature: str, *, version: int | No
     )
 
 
+def _zeros_shape(tensor: TensorContract) -> tuple[int, ...]:
+    return tuple(size or 1 for size in tensor.static_shape)
+
+
 def _literal(tensor: TensorContract) -> str:
+    if tensor.example is None:
+        return f'np.zeros({_zeros_shape(tensor)}, "{tensor.dtype}")'
     if tensor.is_scalar:
         return f"np.{tensor.dtype}({tensor.example})"
     return f'np.array({json.dumps(tensor.example)}, "{tensor.dtype}")'

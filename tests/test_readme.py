@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from export.snippets import curl_snippet, python_snippet, signature_table
-from signatures.contract import PEAK_OPS
+from signatures.contract import PEAK_OPS, keypoints_contract
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -15,6 +15,16 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_signature_table_is_made_from_the_contracts():
     assert f"\n\n{signature_table(PEAK_OPS)}\n\n" in README
+
+
+def test_the_keypoints_signatures_are_listed():
+    section = README.split("## The model family `keypoints`")[1].split("\n## ")[0]
+    contract = keypoints_contract()
+    for signature in contract.signatures:
+        (row,) = [line for line in section.splitlines() if line.startswith(f"| `{signature.name}`")]
+        if signature.name != "quantized":
+            for tensor in signature.outputs:
+                assert f"`{tensor.name}`" in row
 
 
 def test_the_ci_script_runs_the_readmes_test_command():

@@ -1,10 +1,13 @@
 """WHAT is served: one frozen contract per signature, in plain Python without TensorFlow.
 
 Specs, shape checks, guards, error sentences, manifests, cases, documentation and client checks
-derive from these objects. `MODELS` lists every family by its servable name.
+derive from these objects. `FAMILIES` lists every model family; `MODELS` the contracts that do not
+depend on how a model was exported.
 """
 
 from signatures.contract.errors import InvalidInputError, format_number, sentence_of_assertion
+from signatures.contract.families import FAMILIES, contract_with
+from signatures.contract.keypoints import KeypointOptions, keypoints_contract
 from signatures.contract.peak_ops import PEAK_OPS, peak_ops_contract
 from signatures.contract.rules import Arithmetic, NumpyArithmetic, Rule
 from signatures.contract.shared import Bounds
@@ -20,19 +23,23 @@ MODELS = {PEAK_OPS.name: PEAK_OPS}
 
 __all__ = [
     "DEFAULT_SIGNATURE",
+    "FAMILIES",
     "MODELS",
     "PEAK_OPS",
     "UNKNOWN",
     "Arithmetic",
     "Bounds",
     "InvalidInputError",
+    "KeypointOptions",
     "ModelContract",
     "NumpyArithmetic",
     "Rule",
     "SignatureContract",
     "TensorContract",
     "Tolerance",
+    "contract_with",
     "format_number",
+    "keypoints_contract",
     "peak_ops_contract",
     "round_up_to_odd",
     "sentence_of_assertion",

@@ -80,7 +80,9 @@ def peak_finding_signatures(bounds: Bounds) -> tuple[SignatureContract, ...]:
                 limit=1e-4,
                 unit="pixels",
                 measured=0.0,
-                reason="sums over a window may be ordered differently by another build or device",
+                reason="sums over a window may be ordered differently by another build or device; "
+                "the stock server 2.20.0, with and without oneDNN, and eager 2.21.0 differed by 0 "
+                "on three sets of real maps",
                 exact_on_same_build=False,
             ),
         ),
@@ -94,7 +96,9 @@ def peak_finding_signatures(bounds: Bounds) -> tuple[SignatureContract, ...]:
                 limit=1e-3,
                 unit="pixels",
                 measured=0.0,
-                reason="four steps of least squares carry the rounding of their sums along",
+                reason="four steps of least squares carry the rounding of their sums along, in "
+                "float64; the stock server 2.20.0, with and without oneDNN, and eager 2.21.0 "
+                "differed by 0 on three sets of real maps",
                 exact_on_same_build=False,
             ),
         ),

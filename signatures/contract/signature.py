@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,7 +207,7 @@ class ModelContract:
         known = ", ".join(self.signature_keys())
         raise InvalidInputError(f"{self.name}: no signature named {name!r}; expected {known}")
 
-    def signature_keys(self) -> Iterable[str]:
+    def signature_keys(self) -> tuple[str, ...]:
         """All signature keys of the SavedModel, `serving_default` last."""
         return (*(contract.name for contract in self.signatures), DEFAULT_SIGNATURE)
 

@@ -37,7 +37,8 @@ def test_real_maps(grpc_client, rest_client, server, real_data, name):
     exact = server.kind == "embedded"
     report = verify(cases, [grpc_client, rest_client], EAGER, PEAK_OPS, exact=exact)
     report.raise_if_different()
-    assert min(tally.elements for tally in report.tallies) > 1000
+    # The fewest numbers are the global peaks': five a channel, in four cases.
+    assert min(tally.elements for tally in report.tallies) >= 5 * maps.shape[0] * maps.shape[3]
 
 
 def test_one_pixel_and_unusual_values(client, server):
@@ -78,18 +79,31 @@ def example(signature, eager=EAGER):
     return eager(Case(signature, "example", inputs)).outputs
 
 
+def absolute_limit(signature):
+    """0 but for outputs with a tolerance in pixels."""
+    tolerance = PEAK_OPS.signature(signature).tolerance
+    return tolerance.limit if tolerance and tolerance.unit == "pixels" else 0
+
+
 @pytest.mark.parametrize("signature", PEAK_OPS.signature_keys())
 def test_curl_snippets(server, signature):
     line = curl_snippet(PEAK_OPS, signature).replace("127.0.0.1:8501", server.rest_address)
     done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
-    (expected,) = example(signature).values()
-    got = np.asarray(json.loads(done.stdout)["outputs"], expected.dtype)
-    np.testing.assert_array_equal(got, expected)
+    expected, outputs = example(signature), json.loads(done.stdout)["outputs"]
+    if len(expected) == 1:
+        outputs = dict.fromkeys(expected, outputs)
+    limit = absolute_limit(signature)
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.asarray(outputs[name], values.dtype), values, 0, limit)
 
 
 @pytest.mark.parametrize("signature", PEAK_OPS.signature_keys())
 def test_python_snippets(server, signature, capsys):
     program = python_snippet(PEAK_OPS, signature, version=1)
     exec(program.replace("127.0.0.1:8500", server.grpc_address), {})
-    ((name, expected),) = example(signature).items()
-    assert capsys.readouterr().out == f"{name} {expected.tolist()}\n"
+    printed = capsys.readouterr().out.splitlines()
+    limit = absolute_limit(signature)
+    for line, (name, expected) in zip(printed, example(signature).items(), strict=True):
+        label, _, values = line.partition(" ")
+        assert label == name
+        np.testing.assert_allclose(json.loads(values), expected, 0, limit)

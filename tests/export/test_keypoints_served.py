@@ -1,0 +1,216 @@
+"""The family `keypoints` on a server: cases, neighbours in a batch, all signatures at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.batch_safety import batch_faults
+from export.builder import export_model
+from export.cases import Case, make_cases
+from export.comparison import compare
+from export.eager import Eager
+from export.maps import draw_maps
+from export.verification import verify
+from serving_config.errors import ServingError
+from serving_config.grpc_client import GrpcClient
+from serving_config.process import ModelServer
+from serving_config.programs import EMBEDDED_HOST, find_server
+from serving_config.rest_client import RestClient
+from signatures.contract import KeypointOptions
+from signatures.keypoints import Keypoints
+
+FIXED = {"height": 16, "width": 20, "channels": 3, "max_batch": 8, "max_peaks": 5}
+FIRST = KeypointOptions(**FIXED, refinement="gaussian")
+SECOND = KeypointOptions(**FIXED, refinement="local", output_stride=4.0)
+MAPS = draw_maps(6, 16, 20, 3)[0]
+KEYS = ("keypoints", "quantized", "local_peaks", "serving_default")
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory):
+    """Two versions with different answers, in one store."""
+    root = tmp_path_factory.mktemp("keypoints")
+    for options in (FIRST, SECOND):
+        exported = export_model(root, Keypoints(options))
+    return exported.directory.parent
+
+
+@pytest.fixture(scope="module", params=["embedded", "stock"])
+def host(request, versions):
+    program = EMBEDDED_HOST if request.param == "embedded" else find_server()
+    if program.kind != request.param:
+        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
+    config = versions.parent / f"{request.param}.config"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "keypoints" base_path: "{versions}" '
+        'model_platform: "tensorflow" model_version_policy { all {} } } }'
+    )
+    flags = (f"--model_config_file={config}", "--grpc_max_threads=32")
+    with ModelServer("keypoints", versions, program=program, extra_flags=flags) as server:
+        yield server
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("transport", ["gRPC", "REST"])
+def test_every_case_equals_eager(host, transport, version):
+    contract = Keypoints([FIRST, SECOND][version - 1]).contract
+    contracts = {"keypoints": contract}
+    kind, address = (
+        (GrpcClient, host.grpc_address) if transport == "gRPC" else (RestClient, host.rest_address)
+    )
+    with kind(address, model="keypoints", contracts=contracts) as client:
+        cases = make_cases(MAPS, contract)
+        report = verify(cases, [client], Eager(contract), contract, version=version, exact=True)
+    report.raise_if_different()
+
+
+def test_row_form_over_rest(host):
+    import httpx
+
+    url = f"http://{host.rest_address}/v1/models/keypoints/versions/2:predict"
+    body = {"instances": MAPS[:2].tolist()}
+    rows = httpx.post(url, json=body, timeout=60).json()["predictions"]
+    expected = Eager(Keypoints(SECOND).contract)(Case("keypoints", "", {"confmaps": MAPS[:2]}))
+    for name, values in expected.outputs.items():
+        got = np.array([row[name] for row in rows], values.dtype)
+        np.testing.assert_array_equal(got, values)
+
+
+def test_a_neighbour_that_misbehaves_costs_nobody_else(host, tell):
+    """One of eight clients sends wrong shapes, wrong dtypes and empty requests."""
+    answered, refused = [], Counter()
+    bad_requests = [
+        MAPS[:1, :8],
+        MAPS[:1].astype(np.float64),
+        MAPS[0],
+        MAPS[:0],
+        np.zeros((1, 16, 20, 4), np.float32),
+    ]
+
+    def good(number):
+        with GrpcClient(host.grpc_address, model="keypoints", contracts={}) as client:
+            for turn in range(60):
+                maps = MAPS[(number + turn) % 6 :][:1]
+                answered.append(
+                    client.predict("keypoints", {"confmaps": maps}, version=2)["points"]
+                )
+
+    def bad():
+        with GrpcClient(host.grpc_address, model="keypoints", contracts={}) as client:
+            for turn in range(60):
+                maps = bad_requests[turn % len(bad_requests)]
+                try:
+                    reply = client.predict("keypoints", {"confmaps": maps}, version=2)
+                    assert reply["points"].shape == (0, 3, 2)
+                    refused["empty, answered"] += 1
+                except ServingError as error:
+                    refused[error.code] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        tasks = [*(pool.submit(good, number) for number in range(7)), pool.submit(bad)]
+        for task in tasks:
+            task.result(timeout=120)
+    assert len(answered) == 7 * 60
+    assert refused == {"INVALID_ARGUMENT": 48, "empty, answered": 12}
+    tell(f"{host.kind}: 0 of {len(answered)} good requests failed beside {dict(refused)}")
+
+
+def test_all_signatures_at_once_answer_for_themselves(host, tell):
+    """Eight clients, two versions side by side: no answer is another signature's."""
+    contracts = {n: Keypoints(o).contract for n, o in enumerate((FIRST, SECOND), start=1)}
+    inputs, expected = {}, {}
+    for version, contract in contracts.items():
+        eager = Eager(contract)
+        for key in KEYS:
+            for size in (1, 2, 3):
+                maps = MAPS[size : 2 * size]
+                if key == "quantized":
+                    maps = np.clip(np.rint(maps * 255), 0, 255).astype(np.uint8)
+                inputs[version, key, size] = maps
+                answer = eager(Case(key, "", {"confmaps": maps}))
+                expected[version, key, size] = answer.outputs
+    wrong = []
+
+    def work(number):
+        order = np.random.default_rng(number).permutation(len(inputs) * 6)
+        names = list(inputs)
+        with GrpcClient(host.grpc_address, model="keypoints", contracts={}) as client:
+            for index in order:
+                version, key, _ = name = names[index % len(names)]
+                got = client.predict(key, {"confmaps": inputs[name]}, version=version)
+                tolerance = contracts[version].signature(key).tolerance
+                for output, values in expected[name].items():
+                    if not compare(values, got[output], tolerance).matches:
+                        wrong.append((name, output))
+        return len(order)
+
+    with ThreadPoolExecutor(8) as pool:
+        requests = sum(pool.map(work, range(8)))
+    assert not wrong
+    assert requests >= 1000
+    tell(f"{host.kind}: {requests} requests to all signatures of two versions, 0 wrong")
+
+
+class Counting(Keypoints):
+    """Notes how many samples each run of the body saw."""
+
+    def __init__(self, options):
+        self.sizes = []
+        super().__init__(options)
+
+    def _keypoints(self, confmaps, scale=1.0):
+        def note(size):
+            self.sizes.append(int(size))
+            return size
+
+        size = tf.numpy_function(note, [tf.shape(confmaps)[0]], tf.int32)
+        with tf.control_dependencies([size]):
+            return super()._keypoints(tf.identity(confmaps), scale)
+
+
+def test_batches_form(tell):
+    module = Counting(KeypointOptions(**FIXED, batch_timeout=20.0))
+    serve = module.functions["keypoints"]
+    serve(MAPS[:1])
+    module.sizes.clear()
+    barrier = threading.Barrier(8)
+
+    def work(number):
+        barrier.wait(timeout=30)
+        return [serve(MAPS[number % 6 :][:1])["points"].numpy() for _ in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(work, range(8)))
+    for number, points in enumerate(answers):
+        for point in points:
+            np.testing.assert_allclose(point, points[0], atol=1e-3)
+        assert points[0].shape == (1, 3, 2), number
+    sizes = Counter(module.sizes)
+    assert max(sizes) > 1
+    assert max(sizes) <= FIXED["max_batch"]
+    assert sum(size * count for size, count in sizes.items()) == 80
+    tell(f"batch sizes of 80 requests from 8 threads: {dict(sorted(sizes.items()))}")
+
+
+def test_a_function_that_looks_at_its_mates_is_caught():
+    """A body that scales by the whole batch's maximum depends on who else is in it."""
+    contract = Keypoints(FIRST).contract
+    bodies = Keypoints(FIRST).bodies
+
+    def predict(key, inputs):
+        maps = tf.constant(inputs["confmaps"])
+        outputs = [result.numpy() for result in bodies[key](maps)]
+        named = dict(zip([t.name for t in contract.signature(key).outputs], outputs, strict=True))
+        if key == "keypoints" and len(inputs["confmaps"]):
+            named["confidences"] = named["confidences"] / max(named["confidences"].max(), 1)
+        return named
+
+    faults = batch_faults(predict, contract, MAPS)
+    assert faults
+    assert all(fault.startswith("keypoints output confidences") for fault in faults)
