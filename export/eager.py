@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from export.cases import Case
+from export.case import Case
 from export.verification import Expected
 from signatures.contract import InvalidInputError, KeypointOptions, ModelContract
 from signatures.guard import body_of, guarded

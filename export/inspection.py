@@ -46,7 +46,7 @@ def _overview(
         f"created    {manifest['created']} by {manifest['tool']['name']} "
         f"{manifest['tool']['version']}, TensorFlow {manifest['tensorflow']}, "
         f"Python {manifest['python']}",
-        "bounds     " + ", ".join(f"{name} {value}" for name, value in contract.options),
+        "options    " + ", ".join(f"{name} {value}" for name, value in contract.options),
         "versions",
         *(f"  {number}  {_content(store.version_path(number))}" for number in store.versions()),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export.cases import Case
+from export.case import Case
 from signatures.contract import ModelContract
 
 

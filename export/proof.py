@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from export.cases import Case, make_cases
+from export.case import Case
+from export.cases import make_cases
 from export.eager import Eager
 from export.hosting import Host, hosted, require_version
 from export.manifest import contract_of, read_manifest

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from export.batch_safety import batch_faults
-from export.cases import Case, make_cases
+from export.case import Case
+from export.cases import make_cases
 from export.manifest import contract_of, read_manifest
 from export.maps import draw_maps
 from export.verification import LISTED_MISMATCHES, Expected, Report, verify

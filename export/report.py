@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from export.cases import Case
+from export.case import Case
 from export.hosting import Host
 from export.manifest import tool_version
 from export.margins import MARGINS, summarise

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from export.cases import Case
+from export.case import Case
 from export.comparison import Mismatch, compare, ulps_between
 from serving_config.errors import ServingError
 from serving_config.tensor_types import without_subnormals

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.cases import Case
+from export.case import Case
 from export.comparison import compare
 from export.verification import Expected, VerificationError, verify
 from serving_config.errors import ServingError

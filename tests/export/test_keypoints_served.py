@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from export.batch_safety import batch_faults
 from export.builder import export_model
-from export.cases import Case, make_cases
+from export.case import Case
+from export.cases import make_cases
 from export.comparison import compare
 from export.eager import Eager
 from export.maps import draw_maps

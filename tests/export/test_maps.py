@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.cases import make_cases, peak_rows
+from export.cases import make_cases
 from export.maps import MapsError, draw_maps, load_maps
+from export.peak_ops_cases import peak_rows
 
 
 def test_drawn_maps_have_their_maximum_at_the_keypoint():

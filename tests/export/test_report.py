@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from export.cases import Case, make_cases
+from export.case import Case
+from export.cases import make_cases
 from export.eager import Eager
 from export.hosting import Host
 from export.maps import draw_maps

@@ -9,7 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from export.cases import Case, make_cases
+from export.case import Case
+from export.cases import make_cases
 from export.eager import Eager
 from export.maps import draw_maps, load_maps
 from export.snippets import curl_snippet, python_snippet

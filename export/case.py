@@ -1,0 +1,35 @@
+"""One request on which served output is compared with the eager result.
+
+What it should give, the eager function says; whether it should be refused, the contract's rules
+say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Inputs = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request.
+
+    Attributes:
+      signature: The signature's key.
+      name: Readable and unique within the signature.
+      inputs: Name to array; inputs with a default may be missing.
+      refused: Whether a rule of the guard refuses the inputs.
+    """
+
+    signature: str
+    name: str
+    inputs: Inputs
+    refused: bool = False
+
+    @property
+    def id(self) -> str:
+        """Unique within a set of cases."""
+        return f"{self.signature}-{self.name}"
