@@ -59,7 +59,7 @@ def test_importing_without_tensorflow(module):
     ("arguments", "text"),
     [
         (["export", "--version", "0"], "0 is not in the range"),
-        (["export", "--model", "nope"], "'nope' is not 'peak_ops'"),
+        (["export", "--model", "nope"], "'nope' is not one of 'peak_ops', 'keypoints'"),
         (["serve", "--model-root", "{tmp}/none"], "no version of peak_ops in"),
         (["demo", "--input", "{tmp}/none.npz"], "does not exist"),
         (
