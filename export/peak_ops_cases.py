@@ -113,7 +113,8 @@ def accepted_cases(maps: np.ndarray) -> Iterator[Case]:
 def _peak_finding_cases(maps: np.ndarray, peaks: np.ndarray) -> Iterator[Case]:
     """Global and local peaks, on maps with ties and values that are no numbers; refinements."""
     largest = float(np.nanmax(maps))
-    tied = np.round(maps[:1] * 8) / 8
+    with np.errstate(over="ignore", invalid="ignore"):
+        tied = np.round(maps[:1] * 8) / 8
     strange = tied.copy()
     strange[:, ::3, ::2], strange[:, -1, -1], strange[:, 0, 0, 0] = np.nan, -np.inf, np.inf
     strange[..., -1] = np.nan if strange.shape[-1] > 1 else strange[..., -1]
