@@ -11,9 +11,13 @@ import tensorflow as tf
 
 from export.identity import content_hash
 from export.manifest import ManifestError, read_manifest, write_manifest
+from export.network_source import NetworkSource
 from export.replay import ReplayCounts, replay
 from export.store import Unchanged, VersionStore
+from serving_config.batching import write_batching_file
+from signatures.batching import BATCH_THREADS, MOST_BATCHES
 from signatures.contract import ModelContract
+from signatures.keypoints import Keypoints
 from signatures.peak_ops import PeakOps
 
 
@@ -55,6 +59,14 @@ def write_saved_model(module: Exportable, directory: Path) -> str:
       The content identity.
     """
     tf.saved_model.save(module, str(directory), signatures=module.functions)
+    if isinstance(module, Keypoints) and module.options.batching == "server":
+        write_batching_file(
+            directory,
+            max_batch=module.options.max_batch,
+            timeout_micros=int(module.options.batch_timeout * 1000),
+            max_enqueued=MOST_BATCHES,
+            threads=BATCH_THREADS,
+        )
     content = content_hash(directory, module.contract.as_dict())
     write_manifest(directory, module.contract, content=content, tensorflow_version=tf.__version__)
     return content
@@ -66,6 +78,7 @@ def export_model(
     *,
     version: int | None = None,
     force: bool = False,
+    source: NetworkSource | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Exported:
     """Builds a model family, replays it in a fresh process, and publishes it.
@@ -75,6 +88,7 @@ def export_model(
       module: What to export; `PeakOps()` with its default bounds if left out.
       version: The version's number; the next free one if left out.
       force: Publish even if the newest version has the same content.
+      source: Where the module's network came from; the replay loads it again.
       progress: Called with the name of each step.
 
     Raises:
@@ -95,7 +109,7 @@ def export_model(
             if newest is not None and content_of(store.version_path(newest)) == content:
                 raise Unchanged(newest)
         progress("replaying in a fresh process")
-        counts = replay(staging)
+        counts = replay(staging, source)
         progress("publishing")
 
     try:

@@ -10,8 +10,16 @@ from export.peak_ops_cases import peak_ops_cases
 from signatures.contract import PEAK_OPS, ModelContract
 
 
-def make_cases(maps: np.ndarray, contract: ModelContract = PEAK_OPS) -> list[Case]:
-    """All cases of a model family on the given maps float32 [N, H, W, C]."""
+def make_cases(
+    maps: np.ndarray, contract: ModelContract = PEAK_OPS, images: np.ndarray | None = None
+) -> list[Case]:
+    """All cases of a model family.
+
+    Args:
+      maps: float32 [N, H, W, C].
+      contract: The model family.
+      images: uint8 [N, Hi, Wi, 1 or 3], for signatures of images; drawn if left out.
+    """
     if contract.name == "keypoints":
-        return list(keypoint_cases(maps, contract))
+        return list(keypoint_cases(maps, contract, images))
     return peak_ops_cases(maps, contract)

@@ -72,14 +72,29 @@ def export(
     model_root: Path,
     version: int | None,
     force: bool,
+    backbone_path: Path | None,
+    backbone_output: str | None,
     **chosen: object,
 ) -> None:
     """Build a model, replay it in a fresh process, and publish it as a new version."""
-    family_options = options.options_of(context, model, chosen)
+    with_network = backbone_path is not None
+    if with_network and model != "keypoints":
+        raise click.UsageError(f"--backbone is no option of the model {model}")
+    if backbone_output is not None and not with_network:
+        raise click.UsageError("--backbone-output needs --backbone")
+    family_options = options.options_of(context, model, chosen, with_network=with_network)
     _import_tensorflow()
+    from export.network_source import NetworkSource
     from export.publishing import export_and_tell
 
-    export_and_tell(model, model_root, version=version, force=force, options=family_options)
+    export_and_tell(
+        model,
+        model_root,
+        version=version,
+        force=force,
+        options=family_options,
+        source=NetworkSource(backbone_path, backbone_output) if backbone_path else None,
+    )
 
 
 @main.command()

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from export.store import StoreError, VersionStore
+from serving_config.batching import batching_flags
 from serving_config.errors import ServerStartError, ServingError
 from serving_config.programs import (
     BINARY_NAME,
@@ -96,7 +97,7 @@ def hosted(server: str, model: str, base_path: Path | None, version: int | None)
     from serving_config.process import ModelServer
 
     # A model that does not load is said at once, not after five minutes of retries.
-    flags = ("--max_num_load_retries=0",)
+    flags = ("--max_num_load_retries=0", *batching_flags(base_path))
     program = find_server(server)
     with ModelServer(model, base_path, program=program, extra_flags=flags) as process:
         yield Host(
@@ -145,6 +146,7 @@ def server_line(model: str, base_path: Path) -> str:
             model_base_path=base_path,
             port=GRPC_PORT,
             rest_api_port=REST_PORT,
+            extra_flags=batching_flags(base_path),
         )
     )
 
@@ -168,7 +170,10 @@ def serve_in_place(
         model_base_path=directory.parent,
         port=port,
         rest_api_port=rest_port,
-        extra_flags=(f"--host={host}",) if program.kind == EMBEDDED else (),
+        extra_flags=(
+            *batching_flags(directory.parent),
+            *((f"--host={host}",) if program.kind == EMBEDDED else ()),
+        ),
     )
     click.echo(f"hosting {model} {directory.name} with {program.version_text}", err=True)
     click.echo(shlex.join(command), err=True)

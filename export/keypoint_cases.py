@@ -1,4 +1,4 @@
-"""Cases of the model family `keypoints`: several batch sizes, and maps that nobody expects.
+"""Cases of the model family `keypoints`: several batch sizes, and samples that nobody expects.
 
 Legend: `N` samples, `H` height, `W` width, `C` channels.
 """
@@ -10,13 +10,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from export.case import Case
-from signatures.contract import ModelContract
+from signatures.contract import KeypointOptions, ModelContract, SignatureContract
+
+# A request above this is left to the tests of a rule: it only takes time.
+_LARGEST_REFUSED = 2**20
 
 
-def fitted_maps(maps: np.ndarray, contract: ModelContract) -> np.ndarray:
-    """Maps [N, H, W, C] cut, or padded with zeros, to the inner shape that the contract fixes."""
-    for axis, name in enumerate(("height", "width", "channels"), start=1):
-        size = dict(contract.options)[name] or maps.shape[axis]
+def fitted_maps(maps: np.ndarray, options: KeypointOptions) -> np.ndarray:
+    """Maps [N, H, W, C] cut, or padded with zeros, to the inner shape that the options fix."""
+    sizes = (options.height, options.width, options.channels)
+    for axis, fixed in enumerate(sizes, start=1):
+        size = fixed or maps.shape[axis]
         maps = np.take(maps, range(min(size, maps.shape[axis])), axis=axis)
         missing = size - maps.shape[axis]
         maps = np.pad(maps, [(0, missing if a == axis else 0) for a in range(4)])
@@ -52,13 +56,65 @@ def as_input(maps: np.ndarray, dtype: str) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def keypoint_cases(maps: np.ndarray, contract: ModelContract) -> Iterator[Case]:
-    """Every signature on the given maps, on single samples, and on strange ones."""
-    fitted = fitted_maps(maps, contract)
-    beyond = int(dict(contract.options)["max_batch"]) + 1
-    repeated = np.resize(fitted, (beyond, *fitted.shape[1:]))
-    requests = {"maps": fitted, "beyond_max_batch": repeated, **mates(fitted)}
+def requests_of(
+    signature: SignatureContract,
+    contract: ModelContract,
+    maps: np.ndarray,
+    images: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Requests of a signature that may meet in one batch, by name.
+
+    Args:
+      signature: Its contract.
+      contract: The model family.
+      maps: float32 [N, H, W, C].
+      images: uint8 [N, Hi, Wi, 1 or 3]; drawn if left out.
+    """
+    options = KeypointOptions(**dict(contract.options))
+    (tensor,) = signature.inputs
+    if tensor.name == "confmaps":
+        return {
+            name: as_input(samples, tensor.dtype)
+            for name, samples in mates(fitted_maps(maps, options)).items()
+        }
+    # Encoding pictures needs TensorFlow, which models without a network do not.
+    from export.image_cases import draw_images, fitted_images, image_mates, picture_mates
+
+    if images is None:
+        images = draw_images(2, options)
+    images = fitted_images(images, options)
+    if tensor.name == "images":
+        return image_mates(images)
+    return picture_mates(images, options.max_pixels)
+
+
+def keypoint_cases(
+    maps: np.ndarray, contract: ModelContract, images: np.ndarray | None = None
+) -> Iterator[Case]:
+    """Every signature on the given samples, on single ones, on strange ones, and refused ones.
+
+    Args:
+      maps: float32 [N, H, W, C].
+      contract: The model family.
+      images: uint8 [N, Hi, Wi, 1 or 3], for models with a network; drawn if left out.
+    """
+    options = KeypointOptions(**dict(contract.options))
+    given = {"float32": fitted_maps(maps, options), "uint8": fitted_maps(maps, options)}
     for key in contract.signature_keys():
-        (tensor,) = contract.signature(key).inputs
+        signature = contract.signature(key)
+        (tensor,) = signature.inputs
+        requests = requests_of(signature, contract, maps, images)
+        if tensor.name == "confmaps":
+            requests["maps"] = as_input(given[tensor.dtype], tensor.dtype)
+        if options.batching != "server":
+            # The server's batcher refuses what is larger than a batch.
+            every = np.concatenate(list(requests.values()))
+            requests["beyond_max_batch"] = np.resize(
+                every, (options.max_batch + 1, *every.shape[1:])
+            )
         for name, samples in requests.items():
-            yield Case(key, name, {tensor.name: as_input(samples, tensor.dtype)})
+            yield Case(key, name, {tensor.name: samples})
+        for rule in signature.rules:
+            for name, inputs in rule.violations({tensor.name: requests["one"]}):
+                if inputs[tensor.name].nbytes <= _LARGEST_REFUSED:
+                    yield Case(key, f"refused_{name}", inputs, refused=True)

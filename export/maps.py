@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 KEY = "confmaps"
+IMAGES_KEY = "images"
 
 
 class MapsError(ValueError):
@@ -54,6 +55,22 @@ def load_maps(path: str | Path) -> np.ndarray:
     if not maps.size:
         raise MapsError(f"{path}: expected at least one pixel, got shape {list(maps.shape)}")
     return np.ascontiguousarray(maps, np.float32)
+
+
+def load_images(path: str | Path) -> np.ndarray | None:
+    """Reads the images beside the maps of a `.npz` file: uint8 [N, Hi, Wi, 1 or 3].
+
+    Returns:
+      `None` where the file has none of that kind.
+    """
+    if Path(path).suffix != ".npz":
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        if IMAGES_KEY not in archive.files:
+            return None
+        images: np.ndarray = archive[IMAGES_KEY]
+    usable = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
+    return images if usable and images.size else None
 
 
 def _from_archive(path: Path, archive: Any) -> np.ndarray:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from signatures.contract import KeypointOptions
+
 Inputs = Mapping[str, np.ndarray]
 Margins = dict[str, np.ndarray]
 
@@ -99,6 +101,42 @@ def _of_local_peaks(inputs: Inputs) -> Margins:
         "neighbours, confidence": apart[np.isfinite(apart)],
         "threshold, confidence": from_threshold[np.isfinite(from_threshold)],
     }
+
+
+def point_margins(maps: np.ndarray, options: KeypointOptions) -> np.ndarray:
+    """How much maps may change before the answer of `keypoints` makes another choice.
+
+    The choices are the largest pixel, whether it is above the threshold, and under `local` the
+    larger of its neighbours.
+
+    Args:
+      maps: float32 [N, H, W, C].
+      options: Threshold and refinement.
+
+    Returns:
+      float64 [N, C].
+    """
+    samples, height, width, channels = maps.shape
+    exact = np.where(np.isnan(maps), -np.inf, maps).astype(np.float64)
+    flat = np.moveaxis(exact, 3, 1).reshape(samples, channels, height * width)
+    with np.errstate(invalid="ignore"):
+        ordered = np.sort(flat, axis=2)[..., -2:]
+        runner_up = ordered[..., -1] - ordered[..., 0]
+        if height * width == 1:
+            runner_up = np.full((samples, channels), np.inf)
+        margins = np.fmin(runner_up, np.abs(ordered[..., -1] - options.threshold))
+    if options.refinement == "local":
+        rows, cols = np.unravel_index(flat.argmax(axis=2), (height, width))
+        index = np.indices((samples, channels))
+        peaks = np.stack([index[0], rows, cols, index[1]], axis=-1).reshape(-1, 4)
+        windows = _neighbourhoods(maps, peaks.astype(np.float32)).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            vertical = np.abs(windows[:, 2, 1] - windows[:, 0, 1])
+            horizontal = np.abs(windows[:, 1, 2] - windows[:, 1, 0])
+        neighbours = np.fmin(vertical, horizontal).reshape(samples, channels)
+        margins = np.fmin(margins, neighbours)
+    # Two infinities are apart by nothing that a number tells.
+    return np.where(np.isnan(margins), 0.0, margins)
 
 
 # Per signature with discrete outputs: what was chosen, and in which unit the margin is.

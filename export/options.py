@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from signatures.contract import FAMILIES, KeypointOptions
-from signatures.contract.keypoints import BATCHING, REFINEMENTS
+from signatures.contract.keypoint_options import BATCHING, COORDINATES, REFINEMENTS
 
 model_option = click.option(
     "--model",
@@ -73,33 +73,77 @@ def bounds_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _DEFAULTS = KeypointOptions()
+# What only models with a network have.
+IMAGE_OPTIONS = (
+    "image_height",
+    "image_width",
+    "input_scale",
+    "pad_to",
+    "input_max",
+    "grayscale",
+    "coordinates",
+    "max_pixels",
+)
 
 
 def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that fix a `keypoints` model."""
 
-    def option(name: str, kind: Any, text: str) -> Callable[..., Any]:
+    def option(name: str, kind: Any, text: str, **more: Any) -> Callable[..., Any]:
         default = getattr(_DEFAULTS, name.replace("-", "_"))
+        shown = default is not None and not more
         return click.option(
-            f"--{name}", type=kind, default=default, show_default=default is not None, help=text
+            f"--{name}",
+            type=kind,
+            default=default,
+            show_default=shown,
+            help=f"keypoints: {text}",
+            **more,
         )
 
     options = (
-        option("height", int, "keypoints: rows of the maps; batching needs it fixed."),
-        option("width", int, "keypoints: columns of the maps; batching needs it fixed."),
-        option("channels", int, "keypoints: landmarks; batching needs it fixed."),
-        option("refinement", click.Choice(REFINEMENTS), "keypoints: the sub-pixel method."),
-        option("window", int, "keypoints: window of integral and gaussian, pixels of the map."),
-        option("threshold", float, "keypoints: confidences above it are valid."),
-        option("max-peaks", int, "keypoints: most local peaks of a sample."),
-        option("output-stride", float, "keypoints: pixels of the image per pixel of the map."),
+        option("height", int, "rows of the maps; batching needs it fixed."),
+        option("width", int, "columns of the maps; batching needs it fixed."),
+        option("channels", int, "landmarks; batching needs it fixed."),
+        option("refinement", click.Choice(REFINEMENTS), "the sub-pixel method."),
+        option("window", int, "window of integral and gaussian, pixels of the map."),
+        option("threshold", float, "confidences above it are valid."),
+        option("max-peaks", int, "most local peaks of a sample."),
+        option(
+            "output-stride",
+            float,
+            "pixels of the network's input per pixel of the map; found out with --backbone.",
+        ),
         option(
             "batching",
             click.Choice(BATCHING),
-            "keypoints: join requests inside the graph, or not at all.",
+            "join requests inside the graph, by the model server, or not at all.",
         ),
-        option("max-batch", int, "keypoints: most samples of one batch."),
-        option("batch-timeout", float, "keypoints: longest wait for mates, milliseconds."),
+        option("max-batch", int, "most samples of one batch, and of one run of the network."),
+        option("batch-timeout", float, "longest wait for mates, milliseconds."),
+        click.option(
+            "--backbone",
+            "backbone_path",
+            type=click.Path(path_type=Path, exists=True),
+            help="keypoints: a network from images to maps: a SavedModel's folder, a .keras or an "
+            ".h5 file. Adds the signatures images and encoded_images.",
+        ),
+        click.option(
+            "--backbone-output",
+            help="keypoints: which output of the network holds the maps, if it has several.",
+        ),
+        option("image-height", int, "rows of the images; batching of images needs it fixed."),
+        option("image-width", int, "columns of the images; batching of images needs it fixed."),
+        option("input-scale", float, "pixels of the network's input per pixel of the image."),
+        option("pad-to", int, "the network's input is padded to a multiple of it."),
+        option("input-max", float, "what a white pixel is in the network's input."),
+        option("grayscale", bool, "images have one channel, not three.", is_flag=True),
+        option(
+            "coordinates",
+            click.Choice(COORDINATES),
+            "scaled: x stride / scale, as SLEAP's networks; half-pixel: as geometric resizing.",
+        ),
+        option("max-pixels", int, "most pixels of one picture."),
     )
     for decorate in reversed(options):
         command = decorate(command)
@@ -128,16 +172,23 @@ version_option = click.option(
 
 
 def options_of(
-    context: click.Context, model: str, chosen: Mapping[str, object]
+    context: click.Context, model: str, chosen: Mapping[str, object], *, with_network: bool
 ) -> dict[str, object]:
-    """The chosen options that belong to a model family.
+    """The options of a model family that were given; the others keep the family's defaults.
 
     Raises:
-      UsageError: An option of another family was given.
+      UsageError: An option of another family was given, or one of images without a network.
     """
     own = {field.name for field in dataclasses.fields(FAMILIES[model].options)}
-    for name in chosen:
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and name not in own:
-            raise click.UsageError(f"--{name.replace('_', '-')} is no option of the model {model}")
-    return {name: value for name, value in chosen.items() if name in own}
+    given = {
+        name: value
+        for name, value in chosen.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    for name in given:
+        option = f"--{name.replace('_', '-')}"
+        if name not in own:
+            raise click.UsageError(f"{option} is no option of the model {model}")
+        if name in IMAGE_OPTIONS and not with_network:
+            raise click.UsageError(f"{option} is about images: it needs --backbone")
+    return given

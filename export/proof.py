@@ -4,29 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from export.backbone import network_of_version
 from export.case import Case
 from export.cases import make_cases
-from export.eager import Eager
+from export.eager import Eager, needs_network
 from export.hosting import Host, hosted, require_version
 from export.manifest import contract_of, read_manifest
-from export.maps import draw_maps, load_maps
+from export.maps import draw_maps, load_images, load_maps
 from export.report import write_report
-from export.verification import Client, Report, verify
+from export.verification import Report, verify
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import RestClient
 from signatures.contract import MODELS, InvalidInputError, ModelContract
+from signatures.network import Network
 
 
 def new_console() -> Console:
     """A console that neither colours numbers nor breaks paths."""
     return Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the cases are made of.
+
+    Attributes:
+      maps: float32 [N, H, W, C].
+      images: uint8 [N, Hi, Wi, 1 or 3]; `None` to draw them.
+    """
+
+    maps: np.ndarray
+    images: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is verified.
+
+    Attributes:
+      contract: Its family and options.
+      network: Its network, which eager results are made with; `None` if it has none.
+      base_path: The folder of its versions, `None` if it is known by its name only.
+    """
+
+    contract: ModelContract
+    network: Network | None = None
+    base_path: Path | None = None
+
+
+def subject_of(directory: Path) -> Subject:
+    """The model of a version's directory.
+
+    Raises:
+      ManifestError: It was not exported by a compatible peakserve.
+    """
+    contract = contract_of(read_manifest(directory))
+    network = network_of_version(directory) if needs_network(contract) else None
+    return Subject(contract, network, directory.parent)
+
+
+def _subject(model: str, model_root: Path | None, version: int | None) -> Subject:
+    if model_root:
+        return subject_of(require_version(model, model_root, version))
+    if model not in MODELS:
+        raise InvalidInputError(
+            f"{model}: its contract depends on how it was exported; pass --model-root"
+        )
+    return Subject(MODELS[model])
 
 
 def verify_and_tell(
@@ -47,24 +100,16 @@ def verify_and_tell(
       VerificationError: A served output differs from eager.
     """
     console = new_console()
-    maps = read_or_draw_maps(maps_path, console)
-    contract, base_path = MODELS.get(model), None
-    if contract is None and model_root is None:
-        raise InvalidInputError(
-            f"{model}: its contract depends on how it was exported; pass --model-root"
-        )
-    if model_root:
-        directory = require_version(model, model_root, version)
-        contract, base_path = contract_of(read_manifest(directory)), directory.parent
-    assert contract
-    with hosted(server, model, base_path, version) as host:
+    subject = _subject(model, model_root, version)
+    samples = read_or_draw(maps_path, subject.contract, console)
+    with hosted(server, model, subject.base_path, version) as host:
         console.print(f"server: {host.text}")
         report = compare_with_eager(
-            console, contract, host, maps, version=version, exact=exact, timeout=timeout
+            console, subject, host, samples, version=version, exact=exact, timeout=timeout
         )
     print_report(report, console)
     if report_path:
-        write_report(report_path, report, contract, host, maps, maps_path)
+        write_report(report_path, report, subject.contract, host, samples.maps, maps_path)
         console.print(f"report: {report_path}")
     report.raise_if_different()
     how = (
@@ -75,40 +120,50 @@ def verify_and_tell(
 
 def compare_with_eager(
     console: Console,
-    contract: ModelContract,
+    subject: Subject,
     host: Host,
-    maps: np.ndarray,
+    samples: Samples,
     *,
     version: int | None,
     exact: bool,
     timeout: float,
 ) -> Report:
     """Sends every case over every transport; the embedded host must give equal bits."""
-    cases = make_cases(maps, contract)
+    contract = subject.contract
+    cases = make_cases(samples.maps, contract, samples.images)
     with ExitStack() as stack:
-        name, contracts = contract.name, {contract.name: contract}
-        clients: list[Client] = [
-            stack.enter_context(
-                GrpcClient(host.grpc_address, model=name, timeout=timeout, contracts=contracts)
-            )
-        ]
+        clients: list[GrpcClient | RestClient] = []
+        for client in _clients(contract, host, timeout):
+            stack.callback(client.close)
+            clients.append(client)
         if host.rest_address:
-            clients.append(
-                stack.enter_context(
-                    RestClient(host.rest_address, model=name, timeout=timeout, contracts=contracts)
-                )
-            )
             # Where nobody listens, one sentence at once instead of one per case.
             clients[-1].status()
         return verify(
             cases,
             clients,
-            Eager(contract),
+            Eager(contract, subject.network),
             contract,
             version=version,
             exact=exact or host.is_embedded,
             progress=stack.enter_context(_progress(console, len(cases))),
         )
+
+
+def _clients(
+    contract: ModelContract, host: Host, timeout: float
+) -> Iterator[GrpcClient | RestClient]:
+    """One client per transport; the row form where every signature has samples as its rows."""
+    about: dict[str, Any] = {
+        "model": contract.name,
+        "timeout": timeout,
+        "contracts": {contract.name: contract},
+    }
+    yield GrpcClient(host.grpc_address, **about)
+    if host.rest_address:
+        yield RestClient(host.rest_address, **about)
+        if contract.has_row_form:
+            yield RestClient(host.rest_address, rows=True, **about)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -131,17 +186,23 @@ def print_report(report: Report, console: Console) -> None:
             f"[red]{tally.mismatches}[/]" if tally.mismatches else "0",
         )
     console.print(table)
+    for line in report.excused:
+        console.print(f"undecided: {line}")
 
 
-def read_or_draw_maps(path: Path | None, console: Console) -> np.ndarray:
-    """The maps of a file, or drawn ones; says which."""
+def read_or_draw(path: Path | None, contract: ModelContract, console: Console) -> Samples:
+    """The samples of a file, or drawn ones; says which."""
     maps = draw_maps()[0] if path is None else load_maps(path)
     source = "drawn Gaussians with noise" if path is None else str(path)
     samples, height, width, channels = maps.shape
     console.print(
         f"maps: {source}, {samples} samples, {height} x {width} pixels, {channels} channels"
     )
-    return maps
+    images = load_images(path) if path is not None and needs_network(contract) else None
+    if needs_network(contract):
+        text = "drawn" if images is None else f"{path}, {len(images)} samples"
+        console.print(f"images: {text}")
+    return Samples(maps, images)
 
 
 @contextmanager

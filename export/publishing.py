@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from export.backbone import load_network
 from export.builder import Exported, export_model
 from export.eager import module_of
-from signatures.contract import contract_with
+from export.geometry import options_with
+from export.network_source import NetworkSource
+from serving_config.batching import BATCHING_FLAGS
+from signatures.contract import KeypointOptions, contract_with
 from signatures.keypoints import Keypoints
 
 
 def export_and_tell(
-    model: str, model_root: Path, *, version: int | None, force: bool, options: Mapping[str, Any]
+    model: str,
+    model_root: Path,
+    *,
+    version: int | None = None,
+    force: bool = False,
+    options: Mapping[str, Any],
+    source: NetworkSource | None = None,
 ) -> Exported:
     """Exports a model family and prints what came of it.
 
@@ -23,23 +33,24 @@ def export_and_tell(
       StoreError: The version exists, or the folder cannot be written.
       ReplayError: The exported model does not answer as eager does.
       InvalidInputError: Impossible options.
+      BackboneError: A network that cannot be used.
     """
-    module = module_of(contract_with(model, options))
+    if source is None:
+        module = module_of(contract_with(model, options))
+    else:
+        module = _with_network(source, options)
     exported = export_model(
         model_root,
         module,
         version=version,
         force=force,
+        source=source,
         progress=lambda step: click.echo(f"{step} ...", err=True),
     )
     name = module.contract.name
-    if isinstance(module, Keypoints) and not module.options.batched_in_graph:
-        why = (
-            "as asked"
-            if module.options.batching == "none"
-            else "requests of different shapes cannot be joined; fix --height, --width, --channels"
-        )
-        click.echo(f"not batched: {why}")
+    if isinstance(module, Keypoints):
+        for line in _about_batching(module.options):
+            click.echo(line)
     if exported.replayed:
         counts = exported.replayed
         click.echo(f"replayed {counts.cases:,} cases, {counts.elements:,} numbers equal to eager")
@@ -51,3 +62,45 @@ def export_and_tell(
         )
     click.echo(f"content {exported.content}")
     return exported
+
+
+def _with_network(source: NetworkSource, chosen: Mapping[str, Any]) -> Keypoints:
+    """A `keypoints` model with a network; says what was found out about it."""
+    channels = 1 if chosen.get("grayscale") else 3
+    network = load_network(source, channels=channels)
+    options = options_with(network, chosen)
+    size = "any size"
+    if options.input_height:
+        size = f"{options.input_height} x {options.input_width}"
+    click.echo(
+        f"network: {source.path}, input {size} x {network.channels}, maps of "
+        f"{options.channels} channels, stride {options.output_stride:g}"
+    )
+    return Keypoints(options, network)
+
+
+def _about_batching(options: KeypointOptions) -> Iterator[str]:
+    """Why signatures are not batched, and what the server's batcher risks."""
+    if options.batching == "none":
+        yield "not batched: as asked"
+        return
+    if options.batching == "server":
+        yield (
+            "batched by the server: start it with " + " ".join(BATCHING_FLAGS) + "; one client's "
+            "request of a wrong shape or dtype fails the requests that it is joined with, an empty "
+            "one waits for others, and one of more than --max-batch samples is refused "
+            "(in-graph batching has none of these)"
+        )
+        return
+    if not options.has_fixed_maps:
+        fix = (
+            "--image-height and --image-width"
+            if options.backbone
+            else ("--height, --width and --channels")
+        )
+        yield f"not batched: requests of different shapes cannot be joined; fix {fix}"
+    elif options.backbone and not options.has_fixed_images:
+        yield (
+            "images are not batched: images of different sizes cannot be joined; fix "
+            "--image-height and --image-width"
+        )

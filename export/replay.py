@@ -1,9 +1,9 @@
 """Replay before publishing: a fresh process reloads a staged model and answers every case.
 
-Run as `python -m export.replay DIRECTORY`, which prints one JSON object with the counts and the
-mismatches. It loads the model as the server does (the `serve` tag into a session, fed by the
-signatures' tensor names), first one case after another, then all signatures at once from
-several threads.
+Run as `python -m export.replay DIRECTORY [NETWORK [OUTPUT]]`, which prints one JSON object with
+the counts and the mismatches. It loads the model as the server does (the `serve` tag into a
+session, fed by the signatures' tensor names), first one case after another, then all signatures
+at once from several threads.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from export.case import Case
 from export.cases import make_cases
 from export.manifest import contract_of, read_manifest
 from export.maps import draw_maps
+from export.network_source import NetworkSource
 from export.verification import LISTED_MISMATCHES, Expected, Report, verify
 from serving_config.errors import ServingError
-from signatures.contract import ModelContract
+from signatures.contract import KeypointOptions, ModelContract
 
 THREADS = 8
 TIMEOUT = 600.0
@@ -61,8 +62,12 @@ class ReplayCounts:
     elements: int
 
 
-def replay(directory: Path) -> ReplayCounts:
+def replay(directory: Path, source: NetworkSource | None = None) -> ReplayCounts:
     """Replays a model directory in a fresh process.
+
+    Args:
+      directory: The staged version.
+      source: Where its network came from: eager results are those of the original.
 
     Raises:
       ReplayError: An answer differs, or the process failed.
@@ -75,6 +80,8 @@ def replay(directory: Path) -> ReplayCounts:
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
     }
     command = [sys.executable, "-m", "export.replay", str(directory)]
+    if source is not None:
+        command += [str(source.path), *filter(None, [source.output])]
     with tempfile.TemporaryFile() as log:
         try:
             done = subprocess.run(
@@ -145,14 +152,20 @@ class LoadedModel:
         return outputs
 
 
-def replay_here(directory: Path) -> dict[str, Any]:
+def replay_here(directory: Path, source: NetworkSource | None = None) -> dict[str, Any]:
     """Replays in this process: sequentially, then from several threads at once."""
     from export.eager import Eager
 
     contract = contract_of(read_manifest(directory))
+    network = None
+    if source is not None:
+        from export.backbone import load_network
+
+        options = KeypointOptions(**dict(contract.options))
+        network = load_network(source, channels=options.image_channels)
     maps = draw_maps(2, 9, 11, 2)[0]
     cases = make_cases(maps, contract)
-    eager = Eager(contract)
+    eager = Eager(contract, network)
     answers = {case.id: eager(case) for case in cases}
     model = LoadedModel(directory, contract)
 
@@ -174,7 +187,7 @@ def replay_here(directory: Path) -> dict[str, Any]:
         return model.predict(key, inputs, model=contract.name)
 
     if any(signature.batched for signature in contract.signatures):
-        mismatches += batch_faults(predict, contract, maps)
+        mismatches += batch_faults(predict, contract, maps, eager.undecided)
     return {
         "cases": sum(tally.cases + tally.refusals for tally in tallies),
         "elements": sum(tally.elements for tally in tallies),
@@ -183,5 +196,6 @@ def replay_here(directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    outcome = replay_here(Path(sys.argv[1]))
-    json.dump(outcome, sys.stdout)
+    staged, *network = sys.argv[1:]
+    network_source = NetworkSource(Path(network[0]), *network[1:]) if network else None
+    json.dump(replay_here(Path(staged), network_source), sys.stdout)

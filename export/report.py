@@ -69,6 +69,7 @@ def report_of(
         "float_outputs": floats,
         "discrete_outputs": discrete,
         "decision_margins": decision_margins(report.compared, contract),
+        "undecided": report.excused,
         "mismatches": [dataclasses.asdict(mismatch) for mismatch in report.mismatches],
         "environment": environment(),
         "contract": contract.as_dict(),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from export.case import Case
-from export.comparison import Mismatch, compare, ulps_between
+from export.comparison import Mismatch, compare, excuse, ulps_between
 from serving_config.errors import ServingError
 from serving_config.tensor_types import without_subnormals
 from signatures.contract import ModelContract
@@ -96,12 +96,15 @@ class Report:
       tallies: One per signature and transport, in the order of the contract.
       mismatches: All of them.
       compared: The cases.
+      excused: Outputs that differ where the choice was nearer to a tie than the contract's
+        margin, one line each.
     """
 
     exact: bool = False
     tallies: list[Tally] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
     compared: list[Case] = field(default_factory=list)
+    excused: list[str] = field(default_factory=list)
 
     def raise_if_different(self) -> None:
         """Raises one error with every mismatch.
@@ -121,10 +124,18 @@ class Report:
 
 @dataclass(frozen=True)
 class Expected:
-    """What eager says to a case: outputs by name, or the sentence of a refusal."""
+    """What eager says to a case.
+
+    Attributes:
+      outputs: By name; `None` for a refusal.
+      sentence: That of a refusal.
+      undecided: bool, of the outputs' leading axes: choices that are nearer to a tie than the
+        contract's margin. They may fall otherwise, and are listed. `None` if there are none.
+    """
 
     outputs: Mapping[str, np.ndarray] | None
     sentence: str | None = None
+    undecided: np.ndarray | None = None
 
 
 def verify(
@@ -158,7 +169,11 @@ def verify(
         for client in clients:
             key = (case.signature, client.transport)
             tally = tallies.setdefault(key, Tally(*key))
-            found = list(_compare_case(case, client, expected, contract, version, exact, tally))
+            found = list(
+                _compare_case(
+                    case, client, expected, contract, version, exact, tally, report.excused
+                )
+            )
             tally.mismatches += len(found)
             report.mismatches += found
         if progress:
@@ -175,6 +190,7 @@ def _compare_case(
     version: int | None,
     exact: bool,
     tally: Tally,
+    excused: list[str],
 ) -> Iterator[Mismatch]:
     def mismatch(
         output: str, wanted: object, came: object, index: tuple[int, ...] = (), ulps: float = np.nan
@@ -213,7 +229,10 @@ def _compare_case(
         want, got = expected.outputs[name], served[name]
         if not client.keeps_subnormals:
             want = without_subnormals(want)
-        result = compare(want, got, tolerance)
+        if expected.undecided is not None:
+            got, places = excuse(want, got, expected.undecided)
+            excused += [f"{case.id} over {client.transport}: {name} {place}" for place in places]
+        result = compare(want, got, tolerance.of_output(name) if tolerance else None)
         tally.elements += result.elements
         tally.difference = max(tally.difference, result.difference)
         tally.ulps = max(tally.ulps, result.ulps)

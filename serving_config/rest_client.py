@@ -19,7 +19,13 @@ from serving_config.checks import (
     reply_fault,
 )
 from serving_config.errors import InvalidReplyError, ServingError, code_of_http_status
-from serving_config.rest_json import outputs_of, parsed, predict_body
+from serving_config.rest_json import (
+    columns_of_rows,
+    outputs_of,
+    parsed,
+    predict_body,
+    row_body,
+)
 from serving_config.status import VersionStatus
 from signatures.contract import (
     DEFAULT_SIGNATURE,
@@ -30,6 +36,7 @@ from signatures.contract import (
 )
 
 TRANSPORT = "REST"
+ROWS_TRANSPORT = "REST rows"
 _CONNECT_ATTEMPTS = 3
 
 
@@ -41,9 +48,10 @@ class RestClient:
       model: The servable that is asked unless a call names another.
       timeout: Seconds until a call without its own timeout fails with DEADLINE_EXCEEDED.
       contracts: By servable name, what requests and replies are checked against.
+      rows: Ask in the row form, one JSON object per sample. Only signatures whose inputs and
+        outputs all have the sample as their first axis have one.
     """
 
-    transport = TRANSPORT
     # The stock server reads and writes JSON on threads that flush subnormals to zero.
     keeps_subnormals = False
 
@@ -54,7 +62,10 @@ class RestClient:
         model: str = DEFAULT_MODEL,
         timeout: float = DEFAULT_TIMEOUT,
         contracts: Mapping[str, ModelContract] = MODELS,
+        rows: bool = False,
     ) -> None:
+        self.transport = ROWS_TRANSPORT if rows else TRANSPORT
+        self._rows = rows
         self.address = address
         self.model = model
         self.timeout = timeout
@@ -106,17 +117,19 @@ class RestClient:
         arrays = checked_inputs(contract, inputs)
         if contract is not None:
             arrays = contract.with_defaults(arrays)
-        if any(not array.size and array.ndim > 1 for array in arrays.values()):
+        # An empty list has no samples to make rows of; an empty tensor of rank 2 has no JSON form.
+        if any(not array.size and array.ndim > (not self._rows) for array in arrays.values()):
             return _answer_without_server(contract, key, arrays)
         try:
-            body = predict_body(key, arrays)
+            body = (row_body if self._rows else predict_body)(key, arrays)
         except ValueError as error:
             raise InvalidInputError(f"{key}: {error}") from error
         path = _model_path(name, version, label) + ":predict"
         response = self._call("POST", path, key, timeout, body)
         try:
             shapes = contract.output_shapes(arrays) if contract is not None else {}
-            outputs = outputs_of(parsed(response), contract, shapes)
+            reply = columns_of_rows(parsed(response)) if self._rows else parsed(response)
+            outputs = outputs_of(reply, contract, shapes)
             fault = reply_fault(contract, arrays, outputs) if contract is not None else None
         except ValueError as error:
             fault = str(error)

@@ -29,6 +29,44 @@ def predict_body(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
     return b'{"signature_name":%s,"inputs":{%s}}' % (orjson.dumps(signature), members)
 
 
+def row_body(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
+    """A `:predict` request in row form: one object per sample.
+
+    Raises:
+      ValueError: The inputs have no common first axis, or a dtype has no JSON form.
+    """
+    lengths = {array.shape[0] if array.ndim else None for array in inputs.values()}
+    if len(lengths) != 1 or None in lengths:
+        raise ValueError("the row form needs inputs with one common first axis")
+    (count,) = lengths
+    rows = b",".join(
+        b"{%s}"
+        % b",".join(
+            orjson.dumps(name) + b":" + array_text(array[index : index + 1])[1:-1]
+            for name, array in inputs.items()
+        )
+        for index in range(count or 0)
+    )
+    return b'{"signature_name":%s,"instances":[%s]}' % (orjson.dumps(signature), rows)
+
+
+def columns_of_rows(reply: Any) -> Any:
+    """A reply in row form as the columnar reply with the same values.
+
+    Raises:
+      ValueError: It is no reply in row form.
+    """
+    rows = reply.get("predictions") if isinstance(reply, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError(f"expected an object with a list 'predictions', got {reply!r:.200}")
+    if not rows or not isinstance(rows[0], dict):
+        return {"outputs": rows}
+    try:
+        return {"outputs": {name: [row[name] for row in rows] for name in rows[0]}}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"rows with different outputs: {error}") from error
+
+
 def array_text(array: np.ndarray) -> bytes:
     """One array as JSON; NaN and infinities are the bare words that model servers read.
 

@@ -119,17 +119,30 @@ def body_of(function: Body) -> Body:
     return body
 
 
-def guard(contract: SignatureContract, body: Body, tensors: Mapping[str, tf.Tensor]) -> Any:
+def guard(
+    contract: SignatureContract,
+    body: Body,
+    tensors: Mapping[str, tf.Tensor],
+    *,
+    device: str | None = None,
+) -> Any:
     """Builds shape checks and the guard around a body inside a graph.
+
+    Args:
+      contract: Inputs, outputs, rules.
+      body: The unguarded function, called with the inputs by name.
+      tensors: The inputs by name.
+      device: Where shapes and rules are checked; left open if `None`.
 
     Returns:
       What the body returns, with the static shape that the contract fixes.
     """
-    checked = {
-        tensor.name: tf.ensure_shape(tensors[tensor.name], tensor.static_shape)
-        for tensor in contract.inputs
-    }
-    holds = [rule.holds(checked, _ARITHMETIC) for rule in contract.rules]
+    with tf.device(device):
+        checked = {
+            tensor.name: tf.ensure_shape(tensors[tensor.name], tensor.static_shape)
+            for tensor in contract.inputs
+        }
+        holds = [rule.holds(checked, _ARITHMETIC) for rule in contract.rules]
     if not holds:
         return body(**checked)
     results = tf.cond(

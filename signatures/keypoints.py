@@ -1,33 +1,56 @@
-"""The model family `keypoints` as a `tf.Module`: confidence maps to points, safe to batch.
+"""The model family `keypoints` as a `tf.Module`: maps or images to points, safe to batch.
 
 Legend: `N` samples, `H` height, `W` width, `C` channels, `K` peaks per sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from signatures.contract import DEFAULT_SIGNATURE
-from signatures.contract.keypoints import KeypointOptions, keypoints_contract
-from signatures.contract.signature import SignatureContract
-from signatures.gathering import gather_pixels
-from signatures.gaussian import refine_peaks_gaussian
-from signatures.global_peaks import global_maxima
-from signatures.guard import body_of, flush_subnormals
-from signatures.integral import refine_peaks_integral
-from signatures.local_direction import refine_peaks_local_direction
-from signatures.local_peaks import strict_mask
-from signatures.tracing import tensor_spec
+from signatures.batching import Outputs, batched, in_runs, no_samples
+from signatures.contract import (
+    DEFAULT_SIGNATURE,
+    InvalidInputError,
+    KeypointOptions,
+    SignatureContract,
+    keypoints_contract,
+)
+from signatures.frames import Frames, Placement, nominal_placement
+from signatures.network import Network
+from signatures.pictures import decode_each, decode_one, decoded
+from signatures.points import global_points, local_points
+from signatures.tracing import traced
 
-LARGEST_FLOAT = 3.4028234663852886e38
-BATCH_THREADS = 4
-# Requests wait in memory; beyond this the server answers UNAVAILABLE.
-MOST_BATCHES = 100
+Tensors = tuple[tf.Tensor, ...]
+# What stands before a batcher is in host memory: there it stays.
+HOST = "/CPU:0"
 
-Outputs = tuple[tf.Tensor, ...]
+
+@dataclass(frozen=True)
+class Stages:
+    """How a signature works: what each request does for itself, and what requests share.
+
+    Attributes:
+      body: Prepared tensors, axis 0 the sample, to outputs. A batcher stands before it.
+      prepare: The request's tensor to the body's tensors, on the host.
+      most: Samples of one run; `None` where a request of any size is one run.
+      batched: Whether requests are joined.
+    """
+
+    body: Callable[..., Outputs]
+    prepare: Callable[[tf.Tensor], Tensors] = lambda samples: (samples,)
+    most: int | None = None
+    batched: bool = False
+
+    def whole(self, samples: tf.Tensor) -> Outputs:
+        """One run, by itself."""
+        with tf.device(HOST):
+            prepared = self.prepare(samples)
+        return self.body(*prepared)
 
 
 class Keypoints(tf.Module):
@@ -36,142 +59,185 @@ class Keypoints(tf.Module):
     Attributes:
       options: What was fixed.
       contract: What is promised about every signature.
-      bodies: Signature name to unbatched function: what eager results come from.
+      network: What turns images into maps, `None` without one.
+      stages: Signature name to how it works; `stages[name].whole` is unbatched, and what eager
+        results come from.
       functions: Signature key to traced function, `serving_default` included.
     """
 
-    def __init__(self, options: KeypointOptions = KeypointOptions()) -> None:
+    def __init__(
+        self, options: KeypointOptions = KeypointOptions(), network: Network | None = None
+    ) -> None:
+        """Traces lazily.
+
+        Raises:
+          InvalidInputError: The options promise signatures of images, and there is no network;
+            or the other way round.
+        """
         super().__init__(name="keypoints")
+        if options.backbone != (network is not None):
+            raise InvalidInputError(
+                f"backbone: expected a network exactly where the options have one, got {network}"
+            )
         self.options = options
         self.contract = keypoints_contract(options)
-        self.bodies: dict[str, Callable[[tf.Tensor], Outputs]] = {
-            "keypoints": self._keypoints,
-            "quantized": self._quantized,
-            "local_peaks": self._local_peaks,
+        self.network = network
+        maps_batched = options.batched_in_graph
+        self.stages = {
+            "keypoints": Stages(self._keypoints, batched=maps_batched),
+            "quantized": Stages(self._quantized, batched=maps_batched),
+            "local_peaks": Stages(self._local_peaks, batched=maps_batched),
         }
+        if network is not None:
+            self._frames = Frames(options, network.channels)
+            images_batched = options.images_batched_in_graph
+            self.stages["images"] = Stages(
+                self._images, most=options.max_batch, batched=images_batched
+            )
+            # Pictures of any size go through the network one by one.
+            self.stages["encoded_images"] = (
+                Stages(
+                    self._from_inputs,
+                    self._fitted_pictures,
+                    most=options.max_batch,
+                    batched=images_batched,
+                )
+                if options.has_fixed_images
+                else Stages(self._picture, most=1)
+            )
         functions: dict[str, Any] = {
-            signature.name: self._traced(signature, self.bodies[signature.name])
+            signature.name: self._traced(signature, self.stages[signature.name])
             for signature in self.contract.signatures
         }
         functions[DEFAULT_SIGNATURE] = functions[self.contract.default]
         self.functions = functions
 
-    def _refined(self, imgs: tf.Tensor, peaks: tf.Tensor) -> tf.Tensor:
-        """Rows [P, 4] to points (x, y) [P, 2] in the output's pixels."""
-        window = tf.constant(self.options.window, tf.int64)
-        if self.options.refinement == "local":
-            peaks = body_of(refine_peaks_local_direction)(imgs, peaks, tf.constant(0.25))
-        elif self.options.refinement == "integral":
-            peaks = body_of(refine_peaks_integral)(imgs, peaks, window)
-        elif self.options.refinement == "gaussian":
-            peaks = body_of(refine_peaks_gaussian)(imgs, peaks, window)
-        points = tf.reverse(peaks[:, 1:3], axis=[1])
-        return points * tf.constant(self.options.output_stride, tf.float32)
-
-    def _keypoints(self, confmaps: tf.Tensor, scale: float = 1.0) -> Outputs:
+    def _keypoints(self, confmaps: tf.Tensor) -> Outputs:
         """`points` [N, C, 2], `confidences` [N, C], `valid` [N, C]."""
-        rows, cols, values, found = global_maxima(confmaps)
-        shape = tf.shape(rows, out_type=tf.int64)
-        samples = tf.broadcast_to(tf.range(shape[0], dtype=tf.int64)[:, None], shape)
-        channels = tf.broadcast_to(tf.range(shape[1], dtype=tf.int64)[None, :], shape)
-        none = tf.zeros([], tf.int64)
-        columns = [samples, tf.where(found, rows, none), tf.where(found, cols, none), channels]
-        peaks = tf.cast(tf.reshape(tf.stack(columns, axis=-1), [-1, 4]), tf.float32)
-        points = tf.reshape(self._refined(confmaps, peaks), tf.concat([shape, [2]], axis=0))
-        confidences = flush_subnormals(values)
-        if scale != 1.0:
-            # In float64: the graph optimiser multiplies by the inverse instead, which in float32
-            # differs from the eager division.
-            confidences = tf.cast(tf.cast(confidences, tf.float64) / scale, tf.float32)
-        valid = found & (confidences > self.options.threshold)
-        return (
-            tf.where(valid[..., None], points, tf.zeros([])),
-            tf.where(valid, tf.minimum(confidences, LARGEST_FLOAT), tf.zeros([])),
-            valid,
-        )
+        return global_points(confmaps, self.options, nominal_placement(self.options))
 
     def _quantized(self, confmaps: tf.Tensor) -> Outputs:
         """One cast, no more: the small results are scaled, not the maps."""
-        return self._keypoints(tf.cast(confmaps, tf.float32), scale=255.0)
+        maps = tf.cast(confmaps, tf.float32)
+        return global_points(maps, self.options, nominal_placement(self.options), scale=255.0)
 
     def _local_peaks(self, confmaps: tf.Tensor) -> Outputs:
         """`points` [N, K, 2], `confidences` [N, K], `channels` [N, K], `count` [N]."""
-        width = self.options.max_peaks
-        sizes = tf.shape(confmaps, out_type=tf.int64)
-        mask = strict_mask(confmaps, tf.constant(self.options.threshold, tf.float32))
-        strength = tf.where(mask, flush_subnormals(confmaps), tf.constant(float("-inf")))
-        pixels = sizes[1] * sizes[2] * sizes[3]
-        flat = tf.reshape(strength, tf.stack([sizes[0], pixels]))
-        # As many columns as asked for, even of maps with fewer pixels. Equal values keep their
-        # order: the lower index comes first.
-        missing = tf.maximum(tf.constant(width, tf.int64) - pixels, 0)
-        flat = tf.pad(flat, [[0, 0], [0, missing]], constant_values=float("-inf"))
-        strongest, index = tf.math.top_k(flat, k=width)
-        real = strongest > float("-inf")
-        index = tf.where(real, tf.cast(index, tf.int64), tf.zeros([], tf.int64))
-        depth, columns = tf.maximum(sizes[3], 1), tf.maximum(sizes[2] * sizes[3], 1)
-        samples = tf.broadcast_to(tf.range(sizes[0], dtype=tf.int64)[:, None], tf.shape(index))
-        places = [samples, index // columns, index % columns // depth, index % depth]
-        sample, row, col, channel = places
-        values = gather_pixels(confmaps, sample, row, col, channel, present=real)
-        peaks = tf.cast(tf.reshape(tf.stack(places, axis=-1), [-1, 4]), tf.float32)
-        # Padded rows need an existing pixel to look at, and there is none in an empty map.
-        points = tf.cond(
-            tf.size(confmaps, out_type=tf.int64) > 0,
-            lambda: self._refined(confmaps, peaks),
-            lambda: tf.zeros(tf.stack([tf.shape(peaks)[0], 2])),
+        return local_points(confmaps, self.options, nominal_placement(self.options))
+
+    def maps(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The network's maps float32 [N, H, W, C] of its input."""
+        assert self.network is not None
+        return tf.ensure_shape(self.network.run(inputs), [None, None, None, self.options.channels])
+
+    def maps_of(self, signature: str, inputs: Mapping[str, Any]) -> Iterator[Any]:
+        """The maps float32 [n, H, W, C] that a signature of images looks at, run by run.
+
+        Args:
+          signature: `images` or `encoded_images`.
+          inputs: The request.
+
+        Returns:
+          NumPy arrays whose samples are the request's, in order; a picture that cannot be
+          decoded counts as a black one.
+        """
+        stages = self.stages[signature]
+        (samples,) = inputs.values()
+        most = stages.most or max(len(samples), 1)
+        for start in range(0, len(samples), most):
+            part = tf.constant(samples[start : start + most])
+            if signature == "images":
+                frames, _ = self._frames.inputs(part)
+            elif self.options.has_fixed_images:
+                frames, *_ = stages.prepare(part)
+            else:
+                options = self.options
+                picture, _ = decode_one(part, options.image_channels, options.max_pixels)
+                frames, _ = self._frames.inputs(picture)
+            yield self.maps(frames).numpy()
+
+    def _images(self, images: tf.Tensor) -> Outputs:
+        """Images uint8 [N, Hi, Wi, c] to points in their pixels."""
+        inputs, place = self._frames.inputs(images)
+        return global_points(self.maps(inputs), self.options, place)
+
+    def _fitted_pictures(self, encoded: tf.Tensor) -> Tensors:
+        """Pictures string [N] to the network's input, its placement, and which are good."""
+        options = self.options
+
+        def decode(picture: tf.Tensor) -> Tensors:
+            pixels = decoded(picture, options.image_channels, options.max_pixels)
+            return self._frames.fitted(pixels)
+
+        def blank() -> Tensors:
+            return tf.zeros(self._frames.input_shape), tf.zeros([2]), tf.zeros([2])
+
+        tensors, ok = decode_each(encoded, decode, blank)
+        return *tensors, ok
+
+    def _from_inputs(
+        self, inputs: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor, ok: tf.Tensor
+    ) -> Outputs:
+        """Prepared pictures to points, nothing valid where a picture was bad."""
+        points, confidences, valid = global_points(
+            self.maps(inputs), self.options, Placement(factor, shift)
         )
-        points = tf.reshape(points, tf.stack([sizes[0], width, 2]))
+        valid &= ok[:, None]
         return (
-            tf.where(real[..., None], points, tf.zeros([])),
-            tf.where(real, tf.minimum(values, LARGEST_FLOAT), tf.zeros([])),
-            tf.where(real, places[3], -tf.ones([], tf.int64)),
-            tf.reduce_sum(tf.cast(real, tf.int64), axis=1),
+            tf.where(valid[..., None], points, tf.zeros([])),
+            tf.where(valid, confidences, tf.zeros([])),
+            valid,
         )
 
-    def _traced(self, contract: SignatureContract, body: Callable[[tf.Tensor], Outputs]) -> Any:
-        """A `tf.function` of the contract's input, batched in the graph if the options say so."""
+    def _picture(self, encoded: tf.Tensor) -> Outputs:
+        """One picture string [1] of any size; a bad one does not reach the network."""
+        options = self.options
+        with tf.device(HOST):
+            picture, ok = decode_one(encoded, options.image_channels, options.max_pixels)
+        outputs = self.contract.signature("encoded_images").outputs
+
+        def nothing() -> Outputs:
+            return tuple(tf.zeros([1, *t.static_shape[1:]], t.dtype) for t in outputs)
+
+        return tuple(tf.cond(ok, lambda: self._images(picture), nothing))
+
+    def _traced(self, contract: SignatureContract, stages: Stages) -> Any:
+        """A `tf.function` of the contract's input: guarded, batched, in runs."""
         (tensor,) = contract.inputs
 
-        def signature(confmaps: tf.Tensor) -> dict[str, tf.Tensor]:
-            # What stands before a batcher is in host memory: there it stays.
-            with tf.device("/CPU:0"):
-                maps = tf.ensure_shape(confmaps, tensor.static_shape)
-                samples = tf.shape(maps, out_type=tf.int64)[0]
-            if self.options.batched_in_graph:
-                # No samples go round the batcher, which would answer with shape [0]; so do more
-                # than a batch holds, which it would refuse.
-                joined = (samples > 0) & (samples <= self.options.max_batch)
-                results = tf.cond(
-                    joined, lambda: self._batched(contract, body)(maps), lambda: body(maps)
+        def answer(samples: tf.Tensor) -> Outputs:
+            if not stages.batched and stages.most is None:
+                return stages.whole(samples)
+            with tf.device(HOST):
+                count = tf.shape(samples, out_type=tf.int64)[0]
+            # No samples go round the batcher, which would answer with shape [0]; so do more than
+            # a batch holds, which it would refuse.
+            most = self.options.max_batch if stages.most is None else stages.most
+
+            def together() -> Outputs:
+                if not stages.batched:
+                    return stages.whole(samples)
+                with tf.device(HOST):
+                    prepared = stages.prepare(samples)
+                return batched(contract.name, stages.body, self.options)(*prepared)
+
+            def apart() -> Outputs:
+                if stages.most is None:
+                    return stages.whole(samples)
+                return tf.cond(
+                    count > 0,
+                    lambda: in_runs(stages.whole, samples, most, contract.outputs),
+                    lambda: no_samples(contract.outputs),
                 )
-            else:
-                results = body(maps)
-            return {
-                output.name: tf.ensure_shape(result, output.static_shape)
-                for output, result in zip(contract.outputs, results, strict=True)
-            }
 
-        signature.__name__ = contract.name
-        signature.__doc__ = contract.summary
-        return tf.function(signature, input_signature=[tensor_spec(tensor)], autograph=False)
+            return tuple(tf.cond((count > 0) & (count <= most), together, apart))
 
-    def _batched(
-        self, contract: SignatureContract, body: Callable[[tf.Tensor], Outputs]
-    ) -> Callable[[tf.Tensor], Outputs]:
-        """The body behind a batcher of its own."""
+        def shaped(**inputs: tf.Tensor) -> Outputs:
+            return tuple(
+                tf.ensure_shape(result, output.static_shape)
+                for output, result in zip(
+                    contract.outputs, answer(inputs[tensor.name]), strict=True
+                )
+            )
 
-        def call(maps: tf.Tensor) -> Outputs:
-            # The queue is shared by name, which is the scope's: two signatures with one name
-            # would answer each other's requests.
-            with tf.name_scope(f"batch_{contract.name}"):
-                batched = tf.nondifferentiable_batch_function(
-                    num_batch_threads=BATCH_THREADS,
-                    max_batch_size=self.options.max_batch,
-                    batch_timeout_micros=int(self.options.batch_timeout * 1000),
-                    max_enqueued_batches=MOST_BATCHES,
-                    autograph=False,
-                )(body)
-                return tuple(batched(maps))
-
-        return call
+        return traced(contract, shaped, device=HOST)

@@ -16,7 +16,7 @@ def tensor_spec(tensor: TensorContract) -> tf.TensorSpec:
     return tf.TensorSpec(tensor.static_shape, tensor.dtype, name=tensor.name)
 
 
-def traced(contract: SignatureContract, body: Body) -> Any:
+def traced(contract: SignatureContract, body: Body, *, device: str | None = None) -> Any:
     """A `tf.function` of the contract's inputs that returns its outputs by name.
 
     The function's parameters are named as the inputs, and a default of the contract is a
@@ -26,12 +26,13 @@ def traced(contract: SignatureContract, body: Body) -> Any:
     Args:
       contract: Names, dtypes, shapes, defaults, rules.
       body: The unguarded function.
+      device: Where inputs are checked; left open if `None`.
     """
 
     def signature(*args: tf.Tensor, **kwargs: tf.Tensor) -> dict[str, tf.Tensor]:
         bound = parameters.bind(*args, **kwargs)
         bound.apply_defaults()
-        results = guard(contract, body, bound.arguments)
+        results = guard(contract, body, bound.arguments, device=device)
         if len(contract.outputs) == 1:
             results = (results,)
         return {

@@ -7,7 +7,8 @@ depend on how a model was exported.
 
 from signatures.contract.errors import InvalidInputError, format_number, sentence_of_assertion
 from signatures.contract.families import FAMILIES, contract_with
-from signatures.contract.keypoints import KeypointOptions, keypoints_contract
+from signatures.contract.keypoint_options import KeypointOptions
+from signatures.contract.keypoints import keypoints_contract
 from signatures.contract.peak_ops import PEAK_OPS, peak_ops_contract
 from signatures.contract.rules import Arithmetic, NumpyArithmetic, Rule
 from signatures.contract.shared import Bounds

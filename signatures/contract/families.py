@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from signatures.contract.errors import InvalidInputError
-from signatures.contract.keypoints import KeypointOptions, keypoints_contract
+from signatures.contract.keypoint_options import KeypointOptions
+from signatures.contract.keypoints import keypoints_contract
 from signatures.contract.peak_ops import peak_ops_contract
 from signatures.contract.shared import Bounds
 from signatures.contract.signature import ModelContract

@@ -1,101 +1,47 @@
-"""The contract of the model family `keypoints`: confidence maps to points, safe to batch.
+"""The contract of the model family `keypoints`: confidence maps or images to points.
 
 Axis 0 of every input and output is the sample, there are no scalar inputs (what could be chosen
 is fixed at export), outputs have a fixed width and are finite, and no value in one request can
 fail another.
 
-Legend of dimensions: `samples` N, `height` H, `width` W, `channels` C, `max_peaks` K.
+Legend of dimensions: `samples` N, `height` H, `width` W, `channels` C, `max_peaks` K,
+`image_height` Hi, `image_width` Wi.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
-from dataclasses import dataclass
+import struct
+import zlib
 from typing import Any
 
-from signatures.contract.errors import InvalidInputError
-from signatures.contract.shared import WIDEST_WINDOW
+from signatures.contract.keypoint_options import KeypointOptions
+from signatures.contract.rules import AtMostPixels
 from signatures.contract.signature import ModelContract, SignatureContract, Tolerance
 from signatures.contract.tensors import Dimension, TensorContract
 
-REFINEMENTS = ("none", "local", "integral", "gaussian")
-BATCHING = ("in-graph", "none")
-LARGEST_MAP = 2**26
+LARGEST_EXAMPLE = 4096
 
-
-@dataclass(frozen=True)
-class KeypointOptions:
-    """What is fixed when a `keypoints` model is exported.
-
-    Attributes:
-      height: H, `None` for any; batching needs all three.
-      width: W, `None` for any.
-      channels: C, `None` for any.
-      refinement: `none`, `local`, `integral` or `gaussian`.
-      window: Side of the window of `integral` and `gaussian`, in pixels of the map.
-      threshold: Confidences above it are valid.
-      max_peaks: K, the width of `local_peaks`.
-      output_stride: Pixels of the image per pixel of the map; points are multiplied by it.
-      batching: `in-graph` (a batcher behind each signature's own shape check) or `none`.
-      max_batch: Most samples of one batch.
-      batch_timeout: Longest wait for a batch to fill, in milliseconds.
-
-    Raises:
-      InvalidInputError: An option that is unknown or out of bounds.
-    """
-
-    height: int | None = None
-    width: int | None = None
-    channels: int | None = None
-    refinement: str = "gaussian"
-    window: int = 7
-    threshold: float = 0.2
-    max_peaks: int = 20
-    output_stride: float = 1.0
-    batching: str = "in-graph"
-    max_batch: int = 16
-    batch_timeout: float = 1.0
-
-    def __post_init__(self) -> None:
-        faults = [
-            _outside("height", self.height, 1, LARGEST_MAP),
-            _outside("width", self.width, 1, LARGEST_MAP),
-            _outside("channels", self.channels, 1, LARGEST_MAP),
-            _unknown("refinement", self.refinement, REFINEMENTS),
-            _outside("window", self.window, 1, WIDEST_WINDOW),
-            _outside("threshold", self.threshold, -3e38, 3e38),
-            _outside("max_peaks", self.max_peaks, 1, 100_000),
-            _outside("output_stride", self.output_stride, 1e-3, 1e3),
-            _unknown("batching", self.batching, BATCHING),
-            _outside("max_batch", self.max_batch, 1, 65_536),
-            _outside("batch_timeout", self.batch_timeout, 0.0, 60_000.0),
-        ]
-        if any(faults):
-            raise InvalidInputError("; ".join(filter(None, faults)))
-
-    @property
-    def has_fixed_maps(self) -> bool:
-        """Whether the maps' inner shape is fixed, without which requests cannot be joined."""
-        return None not in (self.height, self.width, self.channels)
-
-    @property
-    def batched_in_graph(self) -> bool:
-        """Whether the graph joins requests."""
-        return self.batching == "in-graph" and self.has_fixed_maps
-
-
-def _outside(name: str, value: Any, low: float, high: float) -> str:
-    if value is None or low <= value <= high:
-        return ""
-    return f"{name}: expected {low:g}..{high:g}, got {value}"
-
-
-def _unknown(name: str, value: str, known: tuple[str, ...]) -> str:
-    return "" if value in known else f"{name}: expected one of {', '.join(known)}, got {value!r}"
+# A network's maps differ by this much between builds and batch sizes; a choice that is nearer to
+# a tie than this may fall otherwise.
+NETWORK_MARGIN = 1e-4
 
 
 def keypoints_contract(options: KeypointOptions = KeypointOptions()) -> ModelContract:
     """The family's contract under the given options."""
+    signatures = _of_maps(options)
+    if options.backbone:
+        signatures += _of_images(options)
+    return ModelContract(
+        name="keypoints",
+        default="keypoints",
+        options=tuple(dataclasses.asdict(options).items()),
+        signatures=signatures,
+    )
+
+
+def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
     height: Dimension = options.height or "height"
     width: Dimension = options.width or "width"
     channels: Dimension = options.channels or "channels"
@@ -108,86 +54,172 @@ def keypoints_contract(options: KeypointOptions = KeypointOptions()) -> ModelCon
             axes="sample, row, column, channel",
             units=units,
             meaning="confidence maps, one channel per landmark",
-            example=_example(options, dtype),
+            example=_example(
+                (options.height or 3, options.width or 3, options.channels or 1),
+                200 if dtype == "uint8" else 0.8,
+            ),
         )
 
-    def output(
-        name: str, dtype: str, shape: tuple[Dimension, ...], axes: str, units: str, meaning: str
-    ) -> TensorContract:
-        return TensorContract(name, dtype, ("samples", *shape), axes, units, meaning)
-
-    pixels = "pixels of the map" if options.output_stride == 1 else "pixels of the image"
-    per_channel = (
-        output("points", "float32", (channels, 2), "sample, channel; columns x, y", pixels,
-               "where each landmark is; 0 where not valid"),
-        output("confidences", "float32", (channels,), "sample, channel", "confidence",
-               "the map there; 0 where not valid"),
-        output("valid", "bool", (channels,), "sample, channel", "truth",
-               "whether the confidence is above the threshold"),
-    )  # fmt: skip
-    per_peak = (
-        output("points", "float32", (options.max_peaks, 2), "sample, peak; columns x, y", pixels,
-               "local peaks, strongest first; 0 where padded"),
-        output("confidences", "float32", (options.max_peaks,), "sample, peak", "confidence",
-               "the map there; 0 where padded"),
-        output("channels", "int64", (options.max_peaks,), "sample, peak", "index",
-               "the peak's channel; -1 where padded"),
-        output("count", "int64", (), "sample", "peaks", "how many of the row are peaks"),
-    )  # fmt: skip
+    batched = options.batched_in_graph or options.batching == "server"
     tolerance = None
     if options.refinement in ("integral", "gaussian"):
         tolerance = Tolerance(
-            limit=1e-3 * options.output_stride,
+            limit=1e-3 * options.image_stride,
             unit="pixels",
             measured=0.0,
             reason="sums over a window may be ordered differently in another batch or build",
             exact_on_same_build=False,
+            limits=(("confidences", 0.0),),
         )
-    return ModelContract(
-        name="keypoints",
-        default="keypoints",
-        options=tuple(dataclasses.asdict(options).items()),
-        signatures=(
-            SignatureContract(
-                name="keypoints",
-                summary="The global peak of every channel as a point.",
-                inputs=(maps("float32", "confidence"),),
-                outputs=per_channel,
-                batched=options.batched_in_graph,
-                tolerance=tolerance,
-            ),
-            SignatureContract(
-                name="quantized",
-                summary="The same for maps of bytes; ties go to the first pixel.",
-                inputs=(maps("uint8", "confidence times 255"),),
-                outputs=per_channel,
-                batched=options.batched_in_graph,
-                tolerance=tolerance,
-            ),
-            SignatureContract(
-                name="local_peaks",
-                summary="The strongest local peaks of each sample.",
-                inputs=(maps("float32", "confidence"),),
-                outputs=per_peak,
-                batched=options.batched_in_graph,
-                tolerance=tolerance,
-            ),
+    return (
+        SignatureContract(
+            name="keypoints",
+            summary="The global peak of every channel as a point.",
+            inputs=(maps("float32", "confidence"),),
+            outputs=_per_channel(options),
+            batched=batched,
+            tolerance=tolerance,
+        ),
+        SignatureContract(
+            name="quantized",
+            summary="The same for maps of bytes; ties go to the first pixel.",
+            inputs=(maps("uint8", "confidence times 255"),),
+            outputs=_per_channel(options),
+            batched=batched,
+            tolerance=tolerance,
+        ),
+        SignatureContract(
+            name="local_peaks",
+            summary="The strongest local peaks of each sample.",
+            inputs=(maps("float32", "confidence"),),
+            outputs=_per_peak(options),
+            batched=batched,
+            tolerance=tolerance,
         ),
     )
 
 
-def _example(options: KeypointOptions, dtype: str) -> Any:
-    """One blank map with one pixel set, of the fixed size or 3 x 3."""
-    height, width, channels = options.height or 3, options.width or 3, options.channels or 1
-    if height * width * channels > 4096:
+def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
+    height: Dimension = options.image_height or "image_height"
+    width: Dimension = options.image_width or "image_width"
+    colours = "grey" if options.grayscale else "red, green, blue"
+    batched = options.images_batched_in_graph or options.batching == "server"
+    tolerance = Tolerance(
+        limit=1e-2 * options.image_stride,
+        unit="pixels",
+        measured=0.0,
+        reason="a network's sums are ordered differently in another batch or build; confidences "
+        f"within {NETWORK_MARGIN:g}; a choice whose margin is smaller may differ, and is listed",
+        exact_on_same_build=False,
+        limits=(("confidences", NETWORK_MARGIN),),
+        margin=NETWORK_MARGIN,
+    )
+    images = TensorContract(
+        name="images",
+        dtype="uint8",
+        shape=("samples", height, width, options.image_channels),
+        axes=f"sample, row, column; channels {colours}",
+        units="0 black to 255 white",
+        meaning="images as the camera took them",
+        example=_example(
+            (options.image_height or 64, options.image_width or 64, options.image_channels), 200
+        ),
+    )
+    pictures = TensorContract(
+        name="encoded_images",
+        dtype="string",
+        shape=("samples",),
+        axes="sample",
+        units="bytes of a file",
+        meaning=f"JPEG or PNG of any size up to {options.max_pixels} pixels",
+        example=({"b64": base64.b64encode(blank_png(16, 16)).decode()},),
+    )
+    return (
+        SignatureContract(
+            name="images",
+            summary="The global peak of every channel of the network's maps, in the image sent.",
+            inputs=(images,),
+            outputs=_per_channel(options),
+            rules=() if options.has_fixed_images else (AtMostPixels("images", options.max_pixels),),
+            batched=batched,
+            tolerance=tolerance,
+        ),
+        SignatureContract(
+            name="encoded_images",
+            summary="The same for encoded pictures, each in its own pixels; a picture that cannot "
+            "be decoded, or announces too many pixels, has nothing valid in its row.",
+            inputs=(pictures,),
+            outputs=_per_channel(options),
+            batched=batched,
+            tolerance=tolerance,
+        ),
+    )
+
+
+def _per_channel(options: KeypointOptions) -> tuple[TensorContract, ...]:
+    channels: Dimension = options.channels or "channels"
+    return (
+        _output("points", "float32", (channels, 2), "sample, channel; columns x, y",
+                _pixels(options), "where each landmark is; 0 where not valid"),
+        _output("confidences", "float32", (channels,), "sample, channel", "confidence",
+                "the map there; 0 where not valid"),
+        _output("valid", "bool", (channels,), "sample, channel", "truth",
+                "whether the confidence is above the threshold"),
+    )  # fmt: skip
+
+
+def _per_peak(options: KeypointOptions) -> tuple[TensorContract, ...]:
+    return (
+        _output("points", "float32", (options.max_peaks, 2), "sample, peak; columns x, y",
+                _pixels(options), "local peaks, strongest first; 0 where padded"),
+        _output("confidences", "float32", (options.max_peaks,), "sample, peak", "confidence",
+                "the map there; 0 where padded"),
+        _output("channels", "int64", (options.max_peaks,), "sample, peak", "index",
+                "the peak's channel; -1 where padded"),
+        _output("count", "int64", (), "sample", "peaks", "how many of the row are peaks"),
+    )  # fmt: skip
+
+
+def _output(
+    name: str, dtype: str, shape: tuple[Dimension, ...], axes: str, units: str, meaning: str
+) -> TensorContract:
+    return TensorContract(name, dtype, ("samples", *shape), axes, units, meaning)
+
+
+def _pixels(options: KeypointOptions) -> str:
+    of_map = options.image_stride == 1 and not options.backbone
+    return "pixels of the map" if of_map else "pixels of the image"
+
+
+def _example(shape: tuple[int, int, int], value: Any) -> Any:
+    """One blank map or image with one pixel set; `None` where it is too large to spell out."""
+    height, width, channels = shape
+    if height * width * channels > LARGEST_EXAMPLE:
         return None
-    peak = 200 if dtype == "uint8" else 0.8
     return (
         tuple(
             tuple(
-                (peak if (row, col) == (height // 2, width // 2) else 0,) * channels
+                (value if (row, col) == (height // 2, width // 2) else 0,) * channels
                 for col in range(width)
             )
             for row in range(height)
         ),
+    )
+
+
+def blank_png(height: int, width: int) -> bytes:
+    """A black grey-level PNG, for examples that need a picture.
+
+    >>> blank_png(2, 3)[1:4]
+    b'PNG'
+    """
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(height * (width + 1)))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     )

@@ -321,6 +321,39 @@ class AtMostElements:
         yield f"{self.output}_too_many", {**inputs, self.rows: rows, self.window: window}
 
 
+@dataclass(frozen=True)
+class AtMostPixels:
+    """Each image of a row of images has at least one pixel, and at most a number of them."""
+
+    input: str
+    limit: int
+
+    def _pixels(self, values: Values, arithmetic: Arithmetic) -> Any:
+        images = values[self.input]
+        return arithmetic.size(images, 1) * arithmetic.size(images, 2)
+
+    def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
+        """See `Rule`."""
+        pixels = self._pixels(values, arithmetic)
+        return (pixels >= 1) & (pixels <= self.limit)
+
+    def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
+        """See `Rule`."""
+        pixels = self._pixels(values, arithmetic)
+        return [f"{self.input}: must have 1..{self.limit} pixels each; got", pixels]
+
+    def describe(self) -> str:
+        """See `Rule`."""
+        return f"{self.input} of 1..{self.limit} pixels each"
+
+    def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+        """See `Rule`."""
+        images = inputs[self.input]
+        yield f"{self.input}_without_pixels", {**inputs, self.input: images[:, :0]}
+        wide = np.resize(images[:1, :1, :1], (1, 1, self.limit + 1, images.shape[3]))
+        yield f"{self.input}_too_large", {**inputs, self.input: wide}
+
+
 def _with_last_row(inputs: Inputs, name: str, column: int, value: float) -> Inputs:
     """A copy of the inputs with one number in the last row replaced."""
     rows = inputs[name].copy()

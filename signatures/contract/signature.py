@@ -28,6 +28,9 @@ class Tolerance:
       exact_on_same_build: Whether a server of the same TensorFlow build on the same CPU gives
         equal bits all the same; false where eager and traced execution already differ.
       reason: Why the outputs may differ at all, and where the measurement was made.
+      limits: Outputs with a limit of their own, by name; 0 asks for equal bits.
+      margin: How much values may differ on which a discrete choice depends; a choice that is
+        nearer to a tie than this may fall otherwise. 0 where all choices must be equal.
     """
 
     limit: float
@@ -35,6 +38,13 @@ class Tolerance:
     measured: float
     reason: str
     exact_on_same_build: bool = True
+    limits: tuple[tuple[str, float], ...] = ()
+    margin: float = 0.0
+
+    def of_output(self, name: str) -> Tolerance | None:
+        """The tolerance of one output; `None` if it must be equal to the last bit."""
+        limit = dict(self.limits).get(name, self.limit)
+        return dataclasses.replace(self, limit=limit) if limit else None
 
     def __str__(self) -> str:
         """The limit with its unit."""
@@ -150,7 +160,9 @@ class SignatureContract:
 
 def _as_array(tensor: TensorContract, value: Any) -> np.ndarray:
     """A request's value as an array of exactly the contract's dtype."""
-    expected = np.dtype(tensor.dtype)
+    expected = tensor.numpy_dtype
+    if expected.hasobject:
+        return _as_bytes(tensor, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -176,6 +188,37 @@ def _as_array(tensor: TensorContract, value: Any) -> np.ndarray:
             raise InvalidInputError(
                 f"{tensor.name}: expected {tensor.dtype}, got {value!r:.40}, which it cannot hold"
             ) from error
+
+
+def _as_bytes(tensor: TensorContract, value: Any) -> np.ndarray:
+    """A request's byte strings as an array of `bytes` objects.
+
+    NumPy's own byte strings (dtype `S`) lose zero bytes at their end, hence objects.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        raise InvalidInputError(
+            f"{tensor.name}: expected an array of bytes objects, got {value.dtype}; "
+            f"pass a list of bytes, or an array with dtype object"
+        )
+    items = value if isinstance(value, np.ndarray) else _objects(value)
+    for item in items.flat:
+        if not isinstance(item, bytes):
+            raise InvalidInputError(
+                f"{tensor.name}: expected bytes, got {type(item).__name__} {item!r:.40}; "
+                f"pass the file's content, such as Path(name).read_bytes()"
+            )
+    return items
+
+
+def _objects(value: Any) -> np.ndarray:
+    """A list of byte strings, or one byte string, as an array of objects."""
+    if not isinstance(value, list | tuple):
+        one = np.empty((), object)
+        one[()] = value
+        return one
+    array = np.empty(len(value), object)
+    array[:] = value
+    return array
 
 
 @dataclass(frozen=True)
@@ -206,6 +249,15 @@ class ModelContract:
                 return contract
         known = ", ".join(self.signature_keys())
         raise InvalidInputError(f"{self.name}: no signature named {name!r}; expected {known}")
+
+    @property
+    def has_row_form(self) -> bool:
+        """Whether requests can be written as rows: axis 0 of everything is the sample."""
+        return all(
+            tensor.shape[:1] == ("samples",)
+            for contract in self.signatures
+            for tensor in (*contract.inputs, *contract.outputs)
+        )
 
     def signature_keys(self) -> tuple[str, ...]:
         """All signature keys of the SavedModel, `serving_default` last."""

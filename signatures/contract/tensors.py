@@ -59,6 +59,11 @@ class TensorContract:
     example: Any = None
 
     @property
+    def numpy_dtype(self) -> np.dtype:
+        """The dtype of arrays that hold it; strings are objects of type `bytes`."""
+        return np.dtype(object if self.dtype == "string" else self.dtype)
+
+    @property
     def rank(self) -> int:
         """The number of axes."""
         return len(self.shape)

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import signatures.keypoints
 from export.batch_safety import batch_faults
-from export.builder import export_model
+from export.builder import export_model, write_saved_model
 from export.case import Case
 from export.cases import make_cases
 from export.comparison import compare
 from export.eager import Eager
 from export.maps import draw_maps
+from export.replay import ReplayError
 from export.verification import verify
+from serving_config.batching import batching_flags
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.process import ModelServer
@@ -58,14 +61,16 @@ def host(request, versions):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("transport", ["gRPC", "REST"])
+@pytest.mark.parametrize("transport", ["gRPC", "REST", "REST rows"])
 def test_every_case_equals_eager(host, transport, version):
     contract = Keypoints([FIRST, SECOND][version - 1]).contract
     contracts = {"keypoints": contract}
-    kind, address = (
-        (GrpcClient, host.grpc_address) if transport == "gRPC" else (RestClient, host.rest_address)
-    )
-    with kind(address, model="keypoints", contracts=contracts) as client:
+    about = {"model": "keypoints", "contracts": contracts}
+    with (
+        GrpcClient(host.grpc_address, **about)
+        if transport == "gRPC"
+        else RestClient(host.rest_address, rows=transport == "REST rows", **about)
+    ) as client:
         cases = make_cases(MAPS, contract)
         report = verify(cases, [client], Eager(contract), contract, version=version, exact=True)
     report.raise_if_different()
@@ -158,55 +163,113 @@ def test_all_signatures_at_once_answer_for_themselves(host, tell):
     tell(f"{host.kind}: {requests} requests to all signatures of two versions, 0 wrong")
 
 
-class Counting(Keypoints):
-    """Notes how many samples each run of the body saw."""
+def export_counting(directory, options):
+    """A model whose `keypoints` counts the sizes of its batches, which `batch_sizes` tells."""
+    sizes = tf.Variable(tf.zeros([options.max_batch + 1], tf.int64))
 
-    def __init__(self, options):
-        self.sizes = []
-        super().__init__(options)
+    class Counting(Keypoints):
+        def _keypoints(self, confmaps):
+            count = sizes.scatter_add(
+                tf.IndexedSlices(tf.ones([], tf.int64), tf.shape(confmaps)[0])
+            )
+            with tf.control_dependencies([count]):
+                return super()._keypoints(tf.identity(confmaps))
 
-    def _keypoints(self, confmaps, scale=1.0):
-        def note(size):
-            self.sizes.append(int(size))
-            return size
+    module = Counting(options)
+    module.sizes = sizes
+    spec = tf.TensorSpec([], tf.float32, "unused")
+    module.functions["batch_sizes"] = tf.function(
+        lambda unused: {"sizes": sizes.read_value()}, input_signature=[spec]
+    )
+    write_saved_model(module, directory)
 
-        size = tf.numpy_function(note, [tf.shape(confmaps)[0]], tf.int32)
-        with tf.control_dependencies([size]):
-            return super()._keypoints(tf.identity(confmaps), scale)
 
-
-def test_batches_form(tell):
-    module = Counting(KeypointOptions(**FIXED, batch_timeout=20.0))
-    serve = module.functions["keypoints"]
-    serve(MAPS[:1])
-    module.sizes.clear()
+@pytest.mark.parametrize("batching", ["in-graph", "server"])
+@pytest.mark.parametrize("kind", ["embedded", "stock"])
+def test_batches_form_on_a_server(tmp_path, tell, kind, batching):
+    """Eight clients, one of which misbehaves where that costs nobody else."""
+    if (kind, batching) == ("embedded", "server"):
+        pytest.skip("the embedded host has no batcher of its own")
+    program = EMBEDDED_HOST if kind == "embedded" else find_server()
+    if program.kind != kind:
+        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
+    options = KeypointOptions(**FIXED, batching=batching, batch_timeout=20.0)
+    export_counting(tmp_path / "keypoints" / "1", options)
+    base_path = tmp_path / "keypoints"
+    flags = ("--grpc_max_threads=32", *batching_flags(base_path))
+    assert bool(batching_flags(base_path)) == (batching == "server")
+    requests = 40
     barrier = threading.Barrier(8)
+    with ModelServer("keypoints", base_path, program=program, extra_flags=flags) as server:
 
-    def work(number):
-        barrier.wait(timeout=30)
-        return [serve(MAPS[number % 6 :][:1])["points"].numpy() for _ in range(10)]
+        def good(number):
+            with GrpcClient(server.grpc_address, model="keypoints", contracts={}) as client:
+                barrier.wait(timeout=30)
+                return [
+                    client.predict("keypoints", {"confmaps": MAPS[number % 6 :][:1]})["points"]
+                    for _ in range(requests)
+                ]
 
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(work, range(8)))
-    for number, points in enumerate(answers):
+        def bad(_):
+            refused = 0
+            with GrpcClient(server.grpc_address, model="keypoints", contracts={}) as client:
+                barrier.wait(timeout=30)
+                for turn in range(requests if batching == "in-graph" else 0):
+                    maps = [MAPS[:1, :8], MAPS[:1].astype(np.float64), MAPS[:0]][turn % 3]
+                    try:
+                        client.predict("keypoints", {"confmaps": maps})
+                    except ServingError:
+                        refused += 1
+            return refused
+
+        with ThreadPoolExecutor(8) as pool:
+            refused = pool.submit(bad, 7)
+            answers = list(pool.map(good, range(7)))
+            assert refused.result(timeout=60) == (27 if batching == "in-graph" else 0)
+        with GrpcClient(server.grpc_address, model="keypoints", contracts={}) as client:
+            counts = client.predict("batch_sizes", {"unused": np.float32(0)})["sizes"]
+    for points in answers:
         for point in points:
             np.testing.assert_allclose(point, points[0], atol=1e-3)
-        assert points[0].shape == (1, 3, 2), number
-    sizes = Counter(module.sizes)
+    sizes = {size: int(count) for size, count in enumerate(counts) if count}
+    # Empty requests go round the batcher inside the graph.
+    samples = sum(size * count for size, count in sizes.items())
+    assert samples == 7 * requests
     assert max(sizes) > 1
     assert max(sizes) <= FIXED["max_batch"]
-    assert sum(size * count for size, count in sizes.items()) == 80
-    tell(f"batch sizes of 80 requests from 8 threads: {dict(sorted(sizes.items()))}")
+    tell(f"{kind}, {batching}: batch sizes of {samples} good requests: {sizes}")
+
+
+def test_one_name_for_two_batchers_is_not_published(tmp_path, monkeypatch):
+    """Two batch functions with the same name share a queue: the replay sees it."""
+    batched = signatures.keypoints.batched
+    monkeypatch.setattr(
+        signatures.keypoints, "batched", lambda name, body, options: batched("x", body, options)
+    )
+    with pytest.raises(ReplayError, match="differs from eager"):
+        export_model(tmp_path, Keypoints(FIRST))
+    assert not list(tmp_path.rglob("saved_model.pb"))
+
+
+def test_batching_by_the_server_has_its_file(tmp_path):
+    options = KeypointOptions(**FIXED, batching="server", batch_timeout=2.5)
+    directory = export_model(tmp_path, Keypoints(options)).directory
+    assert (directory / "batching_params.pbtxt").read_text().splitlines() == [
+        "max_batch_size { value: 8 }",
+        "batch_timeout_micros { value: 2500 }",
+        "max_enqueued_batches { value: 100 }",
+        "num_batch_threads { value: 4 }",
+    ]
 
 
 def test_a_function_that_looks_at_its_mates_is_caught():
     """A body that scales by the whole batch's maximum depends on who else is in it."""
     contract = Keypoints(FIRST).contract
-    bodies = Keypoints(FIRST).bodies
+    stages = Keypoints(FIRST).stages
 
     def predict(key, inputs):
         maps = tf.constant(inputs["confmaps"])
-        outputs = [result.numpy() for result in bodies[key](maps)]
+        outputs = [result.numpy() for result in stages[key].whole(maps)]
         named = dict(zip([t.name for t in contract.signature(key).outputs], outputs, strict=True))
         if key == "keypoints" and len(inputs["confmaps"]):
             named["confidences"] = named["confidences"] / max(named["confidences"].max(), 1)

@@ -22,7 +22,9 @@ def blobs(*places, height=20, width=24, sigma=1.5):
 
 def run(module, key, maps):
     names = [tensor.name for tensor in module.contract.signature(key).outputs]
-    return dict(zip(names, [r.numpy() for r in module.bodies[key](tf.constant(maps))], strict=True))
+    return dict(
+        zip(names, [r.numpy() for r in module.stages[key].whole(tf.constant(maps))], strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,10 +97,21 @@ def test_maps_with_few_pixels_or_none(key, shape):
     ("options", "text"),
     [
         ({"refinement": "cubic"}, "refinement: expected one of none, local, integral, gaussian"),
-        ({"batching": "often"}, "batching: expected one of in-graph, none, got 'often'"),
+        ({"batching": "often"}, "batching: expected one of in-graph, server, none, got 'often'"),
         ({"window": 0, "max_peaks": 0}, "window: expected 1..1025, got 0; max_peaks: expected"),
         ({"height": -1}, "height: expected 1.."),
         ({"threshold": float("nan")}, "threshold: expected"),
+        ({"coordinates": "pixel"}, "coordinates: expected one of scaled, half-pixel, got 'pixel'"),
+        ({"image_height": 4}, "image_height and image_width: expected both or neither"),
+        ({"batching": "server"}, "pass height, width and channels"),
+        (
+            {"batching": "server", "backbone": True, "height": 4, "width": 4, "channels": 1},
+            "pass image_height and image_width",
+        ),
+        (
+            {"image_height": 9, "image_width": 9, "max_pixels": 80},
+            "max_pixels: expected at least 81, got 80",
+        ),
     ],
 )
 def test_unknown_options_are_refused(options, text):
