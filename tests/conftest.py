@@ -106,6 +106,12 @@ def sweep() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def networks() -> ModuleType:
+    """Small networks whose maps are known."""
+    return load_module(Path(__file__).with_name("networks.py"))
+
+
+@pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of an exported `peak_ops` version."""
     from export.builder import export_model

@@ -177,9 +177,10 @@ def export_counting(directory, options):
 
     module = Counting(options)
     module.sizes = sizes
-    spec = tf.TensorSpec([], tf.float32, "unused")
+    spec = tf.TensorSpec([None], tf.float32, "rows")
     module.functions["batch_sizes"] = tf.function(
-        lambda unused: {"sizes": sizes.read_value()}, input_signature=[spec]
+        lambda rows: {"sizes": tf.repeat(sizes.read_value()[None], tf.size(rows), axis=0)},
+        input_signature=[spec],
     )
     write_saved_model(module, directory)
 
@@ -227,7 +228,7 @@ def test_batches_form_on_a_server(tmp_path, tell, kind, batching):
             answers = list(pool.map(good, range(7)))
             assert refused.result(timeout=60) == (27 if batching == "in-graph" else 0)
         with GrpcClient(server.grpc_address, model="keypoints", contracts={}) as client:
-            counts = client.predict("batch_sizes", {"unused": np.float32(0)})["sizes"]
+            counts = client.predict("batch_sizes", {"rows": np.zeros(1, np.float32)})["sizes"][0]
     for points in answers:
         for point in points:
             np.testing.assert_allclose(point, points[0], atol=1e-3)
