@@ -89,6 +89,7 @@ class _Library:
             function = function_pb2.FunctionDef()
             function.CopyFrom(self._functions[name])
             function.signature.name = ""
+            _number_arguments(function)
             nodes = [self._canonical(node, name) for node in function.node_def]
             del function.node_def[:]
             for attribute in function.attr.values():
@@ -133,6 +134,26 @@ def _text(message: Any, function: str) -> str:
     """
     text: str = text_format.MessageToString(message)
     return text.replace(function, "") if function else text
+
+
+def _number_arguments(function: function_pb2.FunctionDef) -> None:
+    """Names arguments and results by their place: captured ones carry counters in their names."""
+    signature = function.signature
+    arguments = {arg.name: f"argument_{i}" for i, arg in enumerate(signature.input_arg)}
+    results = {arg.name: f"result_{i}" for i, arg in enumerate(signature.output_arg)}
+
+    def renamed(reference: str) -> str:
+        name, colon, rest = reference.partition(":")
+        return f"{arguments[name]}{colon}{rest}" if name in arguments else reference
+
+    for node in function.node_def:
+        node.input[:] = [renamed(reference) for reference in node.input]
+    returned = {results[name]: renamed(value) for name, value in function.ret.items()}
+    function.ret.clear()
+    function.ret.update(returned)
+    for names, args in ((arguments, signature.input_arg), (results, signature.output_arg)):
+        for arg in args:
+            arg.name = names[arg.name]
 
 
 def _forget_counters(attributes: Any) -> None:

@@ -140,7 +140,7 @@ def test_processes_folders_and_checkouts_agree(tmp_path):
 @pytest.fixture
 def no_replay(monkeypatch):
     """Replay is tested by itself."""
-    monkeypatch.setattr(builder, "replay", lambda staging: builder.ReplayCounts(1, 1))
+    monkeypatch.setattr(builder, "replay", lambda *_: builder.ReplayCounts(1, 1))
 
 
 def other_body():
