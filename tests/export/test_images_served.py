@@ -1,0 +1,231 @@
+"""Models with a network on a server: images and encoded pictures, over gRPC and REST.
+
+A toy network always; the trained one of `PEAKSERVE_REAL_DATA`, in both forms of its file, where
+that is set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.backbone import load_network
+from export.builder import export_model
+from export.cases import make_cases
+from export.comparison import compare
+from export.eager import Eager
+from export.geometry import options_with
+from export.image_cases import draw_images, jpeg, picture_mates
+from export.maps import draw_maps
+from export.network_source import NetworkSource
+from export.verification import verify
+from serving_config.errors import ServingError
+from serving_config.grpc_client import GrpcClient
+from serving_config.process import ModelServer
+from serving_config.programs import EMBEDDED_HOST, find_server
+from serving_config.rest_client import RestClient
+from signatures import find_global_peaks, refine_peaks_gaussian
+from signatures.keypoints import Keypoints
+
+TRANSPORTS = ["gRPC", "REST", "REST rows"]
+
+
+def export(root, path, chosen):
+    source = NetworkSource(path)
+    network = load_network(source)
+    module = Keypoints(options_with(network, chosen), network)
+    return module, export_model(root, module, source=source).directory
+
+
+def start(kind, base_path):
+    program = EMBEDDED_HOST if kind == "embedded" else find_server()
+    if program.kind != kind:
+        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
+    flags = ("--grpc_max_threads=32", "--rest_api_timeout_in_ms=120000")
+    return ModelServer("keypoints", base_path, program=program, extra_flags=flags)
+
+
+def client_of(transport, host, contract, **options):
+    about = {"model": "keypoints", "contracts": {"keypoints": contract}, **options}
+    if transport == "gRPC":
+        return GrpcClient(host.grpc_address, **about)
+    return RestClient(host.rest_address, rows=transport == "REST rows", **about)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory, networks):
+    root = tmp_path_factory.mktemp("toy")
+    path = networks.save_every_nth_pixel(root / "network", stride=2)
+    chosen = {"image_height": 24, "image_width": 32, "window": 5, "max_batch": 8}
+    return export(root, path, {**chosen, "coordinates": "half-pixel"})
+
+
+@pytest.fixture(scope="module", params=["embedded", "stock"])
+def host(request, toy):
+    with start(request.param, toy[1].parent) as server:
+        yield server
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_every_case_equals_eager(host, toy, transport):
+    module, _ = toy
+    cases = [
+        case
+        for case in make_cases(draw_maps(2, 12, 16, 3)[0], module.contract)
+        if case.signature in ("images", "encoded_images")
+    ]
+    with client_of(transport, host, module.contract) as client:
+        eager = Eager(module.contract, module.network)
+        report = verify(cases, [client], eager, module.contract)
+    report.raise_if_different()
+    assert sum(tally.cases for tally in report.tallies) == len(cases)
+
+
+def test_images_beside_bad_neighbours(host, toy, tell):
+    """Images and pictures of seven clients, and an eighth that sends what it should not."""
+    module, _ = toy
+    images = draw_images(6, module.options)
+    pictures = [jpeg(image) for image in images]
+    expected = Eager(module.contract, module.network)
+    wanted = {
+        "images": [ask_eager(expected, "images", images[i : i + 1]) for i in range(6)],
+        "encoded_images": [
+            ask_eager(expected, "encoded_images", np.array([p], object)) for p in pictures
+        ],
+    }
+    bad_requests = [
+        ("images", images[:1, :8]),
+        ("images", images[:1].astype(np.float32)),
+        ("images", images[:0]),
+        ("encoded_images", picture_mates(images, module.options.max_pixels)["too_large"]),
+        ("encoded_images", np.array([[b"x"]], object)),
+    ]
+    refused, answered, wrong = Counter(), [], []
+    tolerance = module.contract.signature("images").tolerance
+
+    def good(number):
+        with client_of("gRPC", host, module.contract) as client:
+            for turn in range(60):
+                index, key = (number + turn) % 6, ("images", "encoded_images")[turn % 2]
+                sent = [images[index : index + 1], np.array([pictures[index]], object)][turn % 2]
+                outputs = client.predict(key, {key: sent})
+                answered.append(key)
+                for name, values in wanted[key][index].items():
+                    if not compare(values, outputs[name], tolerance.of_output(name)).matches:
+                        wrong.append((key, name))
+
+    def bad():
+        with GrpcClient(host.grpc_address, model="keypoints", contracts={}) as client:
+            for turn in range(60):
+                key, sent = bad_requests[turn % len(bad_requests)]
+                try:
+                    outputs = client.predict(key, {key: sent})
+                    assert not outputs["valid"].any()
+                    refused["answered, nothing valid"] += 1
+                except ServingError as error:
+                    refused[error.code] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        tasks = [*(pool.submit(good, number) for number in range(7)), pool.submit(bad)]
+        for task in tasks:
+            task.result(timeout=120)
+    assert len(answered) == 420
+    assert not wrong
+    assert refused == {"INVALID_ARGUMENT": 36, "answered, nothing valid": 24}
+    tell(f"{host.kind}: 0 of 420 requests of images failed or wrong beside {dict(refused)}")
+
+
+def ask_eager(eager, key, samples):
+    from export.case import Case
+
+    return eager(Case(key, "", {key: samples})).outputs
+
+
+@pytest.mark.parametrize("kind", ["embedded", "stock"])
+def test_small_requests_cannot_ask_for_gigabytes(toy, kind, tell):
+    """Thousands of tiny pictures, bombs among them: the server's peak stays where it was."""
+    module, directory = toy
+    bombs = picture_mates(draw_images(1, module.options), module.options.max_pixels)["too_large"]
+    tiny = np.empty(4000, object)
+    tiny[:] = [b"\xff\xd8\xff"] * 2000 + list(bombs) * 1000
+    with start(kind, directory.parent) as server, client_of("gRPC", server, module.contract) as ask:
+        ask.predict("encoded_images", {"encoded_images": tiny[:64]})
+        before = peak_memory(server.pid)
+        outputs = ask.predict("encoded_images", {"encoded_images": tiny})
+        grown = peak_memory(server.pid) - before
+    assert outputs["valid"].shape == (4000, 3)
+    assert not outputs["valid"].any()
+    tell(f"{kind}: 4000 bad pictures in one request, peak +{grown:.0f} MB")
+    assert grown < 100
+
+
+def peak_memory(pid):
+    """The largest resident size of a process so far, MB."""
+    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+        (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+@pytest.fixture(scope="module", params=["saved_model", "robot_dynamic.keras"])
+def robot(request, real_data, tmp_path_factory):
+    chosen = {"image_height": 320, "image_width": 560, "input_scale": 0.5, "pad_to": 8}
+    path = real_data / "robot_backbone" / request.param
+    root = tmp_path_factory.mktemp("robot")
+    return *export(root, path, {**chosen, "window": 13}), load_network(NetworkSource(path))
+
+
+@pytest.mark.parametrize("kind", ["embedded", "stock"])
+def test_frames_of_a_real_video(real_data, robot, kind, tell):
+    """Against the network and the functions run eagerly, one after the other."""
+    module, directory, network = robot
+    frames = np.load(real_data / "robot_single.npz")["images"]
+    inputs = tf.image.resize(tf.cast(frames, tf.float32) / 255, (160, 280))
+    maps = network.run(inputs)
+    peaks, values = find_global_peaks(maps)
+    refined = refine_peaks_gaussian(maps, peaks, 13).numpy()
+    wanted = refined[:, [2, 1]].reshape(len(frames), -1, 2) * 8
+    confidences = values.numpy().reshape(len(frames), -1)
+    largest = {"points": 0.0, "confidences": 0.0}
+
+    def check(outputs, rows):
+        assert outputs["valid"].all()
+        for name, expected in (("points", wanted), ("confidences", confidences)):
+            off = np.abs(outputs[name] - expected[rows]).max()
+            largest[name] = max(largest[name], float(off))
+
+    with start(kind, directory.parent) as server:
+        for transport in TRANSPORTS:
+            with client_of(transport, server, module.contract, timeout=120) as client:
+                runs = range(0, len(frames), 7) if transport == "gRPC" else range(0, 6, 2)
+                size = 7 if transport == "gRPC" else 2
+                for first in runs:
+                    rows = slice(first, first + size)
+                    check(client.predict("images", {"images": frames[rows]}), rows)
+                pictures = np.array([jpeg(frame) for frame in frames[:4]], object)
+                pictures[2] = pictures[2][:1000]
+                outputs = client.predict("encoded_images", {"encoded_images": pictures})
+                assert outputs["valid"].all(axis=1).tolist() == [True, True, False, True]
+                good = [0, 1, 3]
+                # JPEG changes pixels a little.
+                off = np.abs(outputs["points"][good] - wanted[good]).max()
+                assert off < 2.0, off
+    tolerance = module.contract.signature("images").tolerance
+    assert largest["points"] <= tolerance.limit
+    assert largest["confidences"] <= tolerance.of_output("confidences").limit
+    tell(f"{kind}: {len(frames)} frames, largest differences {largest}; JPEG {off:.2f} px")
+
+
+def test_scaled_reproduces_the_labels(real_data):
+    """Labels in map pixels, brought to the image as points are."""
+    from signatures.contract import KeypointOptions
+    from signatures.frames import nominal_placement
+
+    data = np.load(real_data / "robot_single.npz")
+    options = KeypointOptions(output_stride=4.0, input_scale=0.5)
+    brought = nominal_placement(options)(tf.constant(data["gt_cm"])).numpy()
+    np.testing.assert_allclose(brought, data["gt_img"], atol=1e-3)
+    assert np.isfinite(brought).sum() >= 8
