@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,28 +49,32 @@ def eager_functions(contract: ModelContract, module: PeakOps | Keypoints) -> dic
 
     def checked(signature: SignatureContract) -> Function:
         (tensor,) = signature.inputs
-        whole = module.stages[signature.name].whole
-        if tensor.dtype == "string":
-            # A pipeline's functions are traced anew for every eager call: once is enough.
-            whole = tf.function(whole, autograph=False, reduce_retracing=True)
-        most = module.stages[signature.name].most
+        stages = module.stages[signature.name]
+        whole = once_traced(stages.whole) if tensor.dtype == "string" else stages.whole
 
         def function(**inputs: Any) -> Any:
             samples = inputs[tensor.name]
             tensor.check_shape(samples.shape)
             raise_first_refusal(signature.rules, inputs)
-            if most is not None and not len(samples):
+            if stages.most is not None and not len(samples):
                 return no_samples(signature.outputs)
-            size = most or max(len(samples), 1)
-            runs = [
-                whole(tf.constant(samples[start : start + size], tensor.dtype))
-                for start in range(0, max(len(samples), 1), size)
-            ]
-            return [tf.concat(parts, axis=0) for parts in zip(*runs, strict=True)]
+            runs = [whole(tf.constant(part, tensor.dtype)) for part in parts(samples, stages.most)]
+            return [tf.concat(results, axis=0) for results in zip(*runs, strict=True)]
 
         return function
 
     return {signature.name: checked(signature) for signature in contract.signatures}
+
+
+def parts(samples: np.ndarray, most: int | None) -> Iterator[np.ndarray]:
+    """A request in runs of at most `most` samples; in one run if that is `None`."""
+    for start in range(0, max(len(samples), 1), most or max(len(samples), 1)):
+        yield samples[start : start + most] if most else samples
+
+
+def once_traced(function: Function) -> Function:
+    """A pipeline's functions are traced anew for every eager call: once is enough."""
+    return tf.function(function, autograph=False, reduce_retracing=True)
 
 
 class Eager:
@@ -85,6 +90,7 @@ class Eager:
         self._contract = contract
         self._module = module_of(contract, network)
         self._functions = eager_functions(contract, self._module)
+        self._map_functions: dict[str, Function] = {}
 
     def __call__(self, case: Case) -> Expected:
         """The eager answer."""
@@ -107,9 +113,22 @@ class Eager:
         margin = signature.tolerance.margin if signature.tolerance else 0.0
         if not margin or not isinstance(self._module, Keypoints):
             return None
-        parts = [
-            point_margins(maps, self._module.options) <= margin
-            for maps in self._module.maps_of(signature.name, case.inputs)
-        ]
-        channels = self._module.options.channels or 0
-        return np.concatenate(parts) if parts else np.zeros((0, channels), bool)
+        (samples,) = case.inputs.values()
+        options = self._module.options
+        if not len(samples):
+            return np.zeros((0, options.channels or 0), bool)
+        most = self._module.stages[signature.name].most
+        return np.concatenate(
+            [
+                point_margins(self._maps_of(signature.name, part), options) <= margin
+                for part in parts(samples, most)
+            ]
+        )
+
+    def _maps_of(self, signature: str, samples: np.ndarray) -> np.ndarray:
+        """The network's maps of one run."""
+        assert isinstance(self._module, Keypoints)
+        if signature not in self._map_functions:
+            self._map_functions[signature] = once_traced(partial(self._module.maps_of, signature))
+        maps: np.ndarray = self._map_functions[signature](tf.constant(samples)).numpy()
+        return maps

@@ -5,7 +5,7 @@ Legend: `N` samples, `H` height, `W` width, `C` channels, `K` peaks per sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,31 +130,22 @@ class Keypoints(tf.Module):
         assert self.network is not None
         return tf.ensure_shape(self.network.run(inputs), [None, None, None, self.options.channels])
 
-    def maps_of(self, signature: str, inputs: Mapping[str, Any]) -> Iterator[Any]:
-        """The maps float32 [n, H, W, C] that a signature of images looks at, run by run.
+    def maps_of(self, signature: str, samples: tf.Tensor) -> tf.Tensor:
+        """The maps float32 [n, H, W, C] that one run of a signature of images looks at.
 
         Args:
           signature: `images` or `encoded_images`.
-          inputs: The request.
-
-        Returns:
-          NumPy arrays whose samples are the request's, in order; a picture that cannot be
-          decoded counts as a black one.
+          samples: The request, or a part of it: of pictures of any size one at a time. One that
+            cannot be decoded counts as black.
         """
-        stages = self.stages[signature]
-        (samples,) = inputs.values()
-        most = stages.most or max(len(samples), 1)
-        for start in range(0, len(samples), most):
-            part = tf.constant(samples[start : start + most])
-            if signature == "images":
-                frames, _ = self._frames.inputs(part)
-            elif self.options.has_fixed_images:
-                frames, *_ = stages.prepare(part)
-            else:
-                options = self.options
-                picture, _ = decode_one(part, options.image_channels, options.max_pixels)
-                frames, _ = self._frames.inputs(picture)
-            yield self.maps(frames).numpy()
+        if signature == "encoded_images":
+            if self.options.has_fixed_images:
+                inputs, *_ = self._fitted_pictures(samples)
+                return self.maps(inputs)
+            options = self.options
+            samples, _ = decode_one(samples, options.image_channels, options.max_pixels)
+        inputs, _ = self._frames.inputs(samples)
+        return self.maps(inputs)
 
     def _images(self, images: tf.Tensor) -> Outputs:
         """Images uint8 [N, Hi, Wi, c] to points in their pixels."""

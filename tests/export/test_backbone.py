@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export import builder
 from export.backbone import BackboneError, load_network
 from export.builder import export_model
 from export.geometry import options_with
 from export.network_source import NetworkSource
 from export.proof import subject_of
+from export.replay import ReplayError
 from signatures.contract import InvalidInputError
 from signatures.keypoints import Keypoints
 
@@ -59,8 +61,14 @@ def test_each_kind_of_file_gives_the_networks_maps(tmp_path, kind):
     np.testing.assert_array_equal(network.run(inputs), model(inputs, training=False))
 
 
+@pytest.fixture
+def no_replay(monkeypatch):
+    """Replay is tested by itself."""
+    monkeypatch.setattr(builder, "replay", lambda *_: builder.ReplayCounts(1, 1))
+
+
 @pytest.mark.parametrize("source", ["saved_model", "keras"])
-def test_a_version_carries_its_network(tmp_path, source):
+def test_a_version_carries_its_network(tmp_path, no_replay, source):
     """Exported, loaded from the version alone, and equal to the original."""
     model = convolution()
     path = tmp_path / ("network.keras" if source == "keras" else "network")
@@ -79,7 +87,18 @@ def test_a_version_carries_its_network(tmp_path, source):
     np.testing.assert_array_equal(subject.network.run(inputs), model(inputs, training=False))
 
 
-def test_equal_networks_have_equal_content(tmp_path):
+def test_a_network_that_changed_is_not_published(tmp_path):
+    """The replay loads the network's file again, and holds the export against it."""
+    path = tmp_path / "network.keras"
+    convolution().save(path)
+    network = load_network(NetworkSource(path))
+    options = options_with(network, {"refinement": "none", "threshold": -9.0})
+    convolution().save(path)
+    with pytest.raises(ReplayError, match="images over replay"):
+        export_model(tmp_path, Keypoints(options, network), source=NetworkSource(path))
+
+
+def test_equal_networks_have_equal_content(tmp_path, no_replay):
     path = tmp_path / "network.keras"
     convolution().save(path)
     contents = set()
@@ -265,7 +284,7 @@ def test_a_file_of_keras_2_names_the_extra(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["old.h5", "old.keras"])
-def test_a_file_of_keras_2_is_loaded_with_the_extra(tmp_path, name):
+def test_a_file_of_keras_2_is_loaded_with_the_extra(tmp_path, no_replay, name):
     tf_keras = pytest.importorskip("tf_keras", reason="the extra legacy-keras is not installed")
     image = tf_keras.Input((None, None, 3))
     model = tf_keras.Model(image, tf_keras.layers.Conv2D(2, 3, 2, padding="same")(image))

@@ -86,8 +86,7 @@ def test_scaled_is_stride_over_scale(every_nth_pixel):
     points = ask(module, "images", image)["points"]
     # Network's input (20, 12), map (5, 3).
     np.testing.assert_array_equal(points, np.full((1, 3, 2), [40, 24], np.float32))
-    maps = module.maps_of("images", {"images": image})
-    of_maps = ask(module, "keypoints", next(iter(maps)))["points"]
+    of_maps = ask(module, "keypoints", module.maps_of("images", image))["points"]
     np.testing.assert_array_equal(of_maps, points)
 
 
