@@ -29,20 +29,6 @@ def draw_images(samples: int, options: KeypointOptions, *, seed: int = 0) -> np.
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
-def fitted_images(images: np.ndarray, options: KeypointOptions) -> np.ndarray:
-    """Images uint8 [N, Hi, Wi, 1 or 3] with the channels and the size that a model takes."""
-    if images.shape[3] != options.image_channels:
-        grey = np.rint(images.mean(axis=3, keepdims=True)).astype(np.uint8)
-        images = np.repeat(grey, options.image_channels, axis=3)
-    for axis, size in ((1, options.image_height), (2, options.image_width)):
-        if size is None:
-            continue
-        images = np.take(images, range(min(size, images.shape[axis])), axis=axis)
-        missing = size - images.shape[axis]
-        images = np.pad(images, [(0, missing if a == axis else 0) for a in range(4)])
-    return images
-
-
 def image_mates(images: np.ndarray) -> dict[str, np.ndarray]:
     """Requests of different sizes and kinds that may meet in one batch, by name."""
     one = images[:1]

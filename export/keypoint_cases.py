@@ -12,6 +12,8 @@ import numpy as np
 from export.case import Case
 from signatures.contract import KeypointOptions, ModelContract, SignatureContract
 
+# Images of one request, which JSON makes large.
+SEVERAL = 4
 # A request above this is left to the tests of a rule: it only takes time.
 _LARGEST_REFUSED = 2**20
 
@@ -25,6 +27,20 @@ def fitted_maps(maps: np.ndarray, options: KeypointOptions) -> np.ndarray:
         missing = size - maps.shape[axis]
         maps = np.pad(maps, [(0, missing if a == axis else 0) for a in range(4)])
     return maps
+
+
+def fitted_images(images: np.ndarray, options: KeypointOptions) -> np.ndarray:
+    """Images uint8 [N, Hi, Wi, 1 or 3] with the channels and the size that a model takes."""
+    if images.shape[3] != options.image_channels:
+        grey = np.rint(images.mean(axis=3, keepdims=True)).astype(np.uint8)
+        images = np.repeat(grey, options.image_channels, axis=3)
+    for axis, size in ((1, options.image_height), (2, options.image_width)):
+        if size is None:
+            continue
+        images = np.take(images, range(min(size, images.shape[axis])), axis=axis)
+        missing = size - images.shape[axis]
+        images = np.pad(images, [(0, missing if a == axis else 0) for a in range(4)])
+    return images
 
 
 def mates(maps: np.ndarray) -> dict[str, np.ndarray]:
@@ -78,7 +94,7 @@ def requests_of(
             for name, samples in mates(fitted_maps(maps, options)).items()
         }
     # Encoding pictures needs TensorFlow, which models without a network do not.
-    from export.image_cases import draw_images, fitted_images, image_mates, picture_mates
+    from export.image_cases import draw_images, image_mates, picture_mates
 
     if images is None:
         images = draw_images(2, options)
@@ -99,13 +115,14 @@ def keypoint_cases(
       images: uint8 [N, Hi, Wi, 1 or 3], for models with a network; drawn if left out.
     """
     options = KeypointOptions(**dict(contract.options))
-    given = {"float32": fitted_maps(maps, options), "uint8": fitted_maps(maps, options)}
     for key in contract.signature_keys():
         signature = contract.signature(key)
         (tensor,) = signature.inputs
         requests = requests_of(signature, contract, maps, images)
         if tensor.name == "confmaps":
-            requests["maps"] = as_input(given[tensor.dtype], tensor.dtype)
+            requests["maps"] = as_input(fitted_maps(maps, options), tensor.dtype)
+        elif tensor.name == "images" and images is not None:
+            requests["several"] = fitted_images(images[:SEVERAL], options)
         if options.batching != "server":
             # The server's batcher refuses what is larger than a batch.
             every = np.concatenate(list(requests.values()))

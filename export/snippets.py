@@ -10,7 +10,7 @@ from export.hosting import GRPC_PORT, REST_PORT
 from signatures.contract import ModelContract, TensorContract
 
 _PYTHON = """\
-import numpy as np
+{imports}import numpy as np
 from serving_config import GrpcClient
 
 inputs = {{
@@ -47,6 +47,7 @@ def python_snippet(contract: ModelContract, signature: str, *, version: int | No
     """A Python program that asks a server on this machine over gRPC and prints the outputs."""
     tensors = contract.signature(signature)
     return _PYTHON.format(
+        imports="import base64\n" if any(t.dtype == "string" for t in tensors.inputs) else "",
         inputs="\n".join(f'    "{t.name}": {_literal(t)},' for t in tensors.inputs),
         port=GRPC_PORT,
         model=contract.name,
@@ -65,6 +66,9 @@ def _zeros_shape(tensor: TensorContract) -> tuple[int, ...]:
 def _literal(tensor: TensorContract) -> str:
     if tensor.example is None:
         return f'np.zeros({_zeros_shape(tensor)}, "{tensor.dtype}")'
+    if tensor.dtype == "string":
+        files = ", ".join(f'base64.b64decode("{file["b64"]}")' for file in tensor.example)
+        return f"[{files}]"
     if tensor.is_scalar:
         return f"np.{tensor.dtype}({tensor.example})"
     return f'np.array({json.dumps(tensor.example)}, "{tensor.dtype}")'

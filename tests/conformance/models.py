@@ -1,7 +1,7 @@
 """The suite's models: small signatures that show one behaviour of a server each.
 
 `m` has every signature and no `serving_default`, `d` has only `serving_default`, `a` has three
-versions of which two are served, with labels. To try a server that runs elsewhere:
+versions of which two are served, with labels, `keypoints` is the product's own. To try a server that runs elsewhere:
 
     python tests/conformance/models.py FOLDER     # writes the models, prints the flags
     tensorflow_model_server --port=8500 --rest_api_port=8501 FLAGS
@@ -15,6 +15,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import tensorflow as tf
+
+from signatures.contract import KeypointOptions
+from signatures.keypoints import Keypoints
+from signatures.network import Network
 
 F32, F64, I32, I64 = tf.float32, tf.float64, tf.int32, tf.int64
 
@@ -163,6 +167,21 @@ def save_all_signatures(directory: Path) -> Path:
     return directory
 
 
+def save_keypoints(directory: Path) -> Path:
+    """Writes the product's own family: maps 3 x 4 x 3 and images 6 x 8, joined in the graph.
+
+    Its network takes every second pixel.
+    """
+    options = KeypointOptions(
+        **{"height": 3, "width": 4, "channels": 3, "image_height": 6, "image_width": 8},
+        **{"backbone": True, "output_stride": 2.0, "refinement": "none", "max_batch": 4},
+        threshold=0.5,
+    )
+    module = Keypoints(options, Network(lambda images: images[:, ::2, ::2], channels=3))
+    tf.saved_model.save(module, str(directory), signatures=module.functions)
+    return directory
+
+
 def config_entry(name: str, base_path: Path, more: str = "") -> str:
     """One `config` block of a model list."""
     return f'  config {{ name: "{name}" base_path: "{base_path}" model_platform: "tensorflow" {more}}}\n'
@@ -183,6 +202,7 @@ def write_models(folder: Path) -> list[str]:
     folder = folder.resolve()
     save_all_signatures(folder / "m" / "1")
     save_factor(folder / "d" / "1", 2)
+    save_keypoints(folder / "keypoints" / "1")
     for version in (1, 2, 3):
         save_factor(folder / "a" / str(version), version)
     policy = (
@@ -194,6 +214,7 @@ def write_models(folder: Path) -> list[str]:
         [
             config_entry("m", folder / "m"),
             config_entry("d", folder / "d"),
+            config_entry("keypoints", folder / "keypoints"),
             config_entry("a", folder / "a", policy),
         ],
     )

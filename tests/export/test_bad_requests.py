@@ -6,6 +6,7 @@ a neighbour's good requests, which run all the time, never fail.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 import threading
@@ -14,27 +15,58 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from export.builder import write_saved_model
 from export.cases import make_cases
 from export.maps import draw_maps
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
+from serving_config.process import ModelServer
+from serving_config.programs import EMBEDDED_HOST, find_server
 from serving_config.rest_client import RestClient
-from signatures.contract import PEAK_OPS, SignatureContract, TensorContract
+from signatures.contract import (
+    PEAK_OPS,
+    KeypointOptions,
+    SignatureContract,
+    TensorContract,
+    keypoints_contract,
+)
 from signatures.contract.rules import Rule
+from signatures.keypoints import Keypoints
 
-OTHER_DTYPES = {"float32": ("float64", "int32"), "int64": ("int32", "float32")}
+OTHER_DTYPES = {
+    "float32": ("float64", "int32"),
+    "int64": ("int32", "float32"),
+    "uint8": ("int32", "float32"),
+    "string": ("float32",),
+}
 RUNTIME_NAMES = {"float32": "float", "float64": "double"}
 OTHER_JSON = {
     "float32": [("a", "String"), (None, "Null")],
     "int64": [("a", "String"), (1.5, "Number"), (1e3, "Number"), (2**63, "Number")],
+    "uint8": [("a", "String"), (None, "Null"), (1.5, "Number")],
+    "string": [(1, "Number"), (1.5, "Number")],
 }
-CASES = make_cases(draw_maps(1, 9, 11, 2)[0])
+# Maps of one size, which are joined in the graph, and images of any size up to 100 pixels.
+KEYPOINTS = keypoints_contract(
+    KeypointOptions(
+        **{"height": 9, "width": 11, "channels": 3, "max_batch": 4, "refinement": "local"},
+        **{"backbone": True, "output_stride": 2.0, "max_pixels": 100},
+    )
+)
+CONTRACTS = {contract.name: contract for contract in (PEAK_OPS, KEYPOINTS)}
+MAPS = draw_maps(1, 9, 11, 2)[0]
+CASES = {
+    "peak_ops": make_cases(MAPS),
+    "keypoints": make_cases(MAPS, KEYPOINTS, np.full((1, 8, 8, 3), 9, np.uint8)),
+}
+KEYS = [(model, key) for model in CONTRACTS for key in CONTRACTS[model].signature_keys()]
 
 
 @dataclass(frozen=True)
 class Bad:
     """A request that must be refused with a text that matches in full."""
 
+    model: str
     signature: str
     name: str
     transport: str
@@ -43,21 +75,35 @@ class Bad:
 
     @property
     def id(self):
-        return f"{self.transport}-{self.signature}-{self.name}"
+        return f"{self.model}-{self.transport}-{self.signature}-{self.name}"
 
 
-def example(signature):
-    return {t.name: np.asarray(t.example, t.dtype) for t in PEAK_OPS.signature(signature).inputs}
+def example(model, signature):
+    inputs = CONTRACTS[model].signature(signature).inputs
+    return {tensor.name: example_array(tensor) for tensor in inputs}
+
+
+def example_array(tensor):
+    if tensor.dtype == "string":
+        return np.array([base64.b64decode(file["b64"]) for file in tensor.example], object)
+    if tensor.example is None:
+        return np.full([size or 8 for size in tensor.static_shape], 9, tensor.dtype)
+    return np.asarray(tensor.example, tensor.dtype)
 
 
 def wrong_shapes(tensor, value):
     """Names and values of a wrong rank, or of a wrong size where the contract fixes it."""
     yield f"rank_above_{tensor.name}", value[None]
     if tensor.rank:
-        yield f"rank_below_{tensor.name}", value[0]
+        yield f"rank_below_{tensor.name}", value[:1].reshape(value.shape[1:])
     for axis, size in enumerate(tensor.shape):
         if isinstance(size, int):
             yield f"width_{axis}_{tensor.name}", np.repeat(value, 2, axis=axis)
+
+
+def other(value, dtype):
+    """The same values, or zeros where there is no such form of them, in another dtype."""
+    return np.zeros(value.shape, dtype) if value.dtype == object else value.astype(dtype)
 
 
 def shape_pattern(tensor, value):
@@ -66,27 +112,29 @@ def shape_pattern(tensor, value):
     return rf"Shape of tensor \S+ {got} is not compatible with expected shape {re.escape(f'[{want}]')}\."
 
 
-def of_signature(key):
-    contract = PEAK_OPS.signature(key)
-    good = example(key)
+def of_signature(model, key):
+    contract = CONTRACTS[model].signature(key)
+    good = example(model, key)
+
+    def bad(name, transport, inputs, pattern):
+        return Bad(model, key, name, transport, inputs, pattern)
+
     names = sorted(good)
     for tensor in contract.inputs:
         value = good[tensor.name]
         for dtype in OTHER_DTYPES[tensor.dtype]:
             want = RUNTIME_NAMES.get(tensor.dtype, tensor.dtype)
-            yield Bad(
-                key,
+            yield bad(
                 f"dtype_{dtype}_{tensor.name}",
                 "gRPC",
-                {**good, tensor.name: value.astype(dtype)},
+                {**good, tensor.name: other(value, dtype)},
                 rf"Expects arg\[\d\] to be {want} but {RUNTIME_NAMES.get(dtype, dtype)} is provided",
             )
         for number, (value_of_other_type, kind) in enumerate(OTHER_JSON[tensor.dtype]):
             nested = value.astype(object)
             nested[(0,) * tensor.rank] = value_of_other_type
             want = RUNTIME_NAMES.get(tensor.dtype, tensor.dtype)
-            yield Bad(
-                key,
+            yield bad(
                 f"json_type_{number}_{tensor.name}",
                 "REST",
                 {**good, tensor.name: nested.tolist()},
@@ -96,7 +144,7 @@ def of_signature(key):
         for transport in ("gRPC", "REST"):
             for name, wrong in wrong_shapes(tensor, value):
                 request = {**good, tensor.name: wrong}
-                yield Bad(key, name, transport, request, shape_pattern(tensor, wrong))
+                yield bad(name, transport, request, shape_pattern(tensor, wrong))
         rest = {name: value for name, value in good.items() if name != tensor.name}
         if tensor.default is None:
             text = (
@@ -106,50 +154,82 @@ def of_signature(key):
             )
             # With defaults the server counts differently; its words then name the input.
             either = rf"{re.escape(text)}|.*\b{tensor.name}\b.*"
-            yield Bad(key, f"missing_{tensor.name}", "gRPC", rest, either)
+            yield bad(f"missing_{tensor.name}", "gRPC", rest, either)
         missing = re.escape(f"Missing named input: {tensor.name} in 'inputs' object.")
-        yield Bad(key, f"missing_{tensor.name}", "REST", rest, missing)
+        yield bad(f"missing_{tensor.name}", "REST", rest, missing)
         renamed = {**rest, f"{tensor.name}_": value}
-        yield Bad(key, f"misnamed_{tensor.name}", "REST", renamed, missing)
-        yield Bad(key, f"misnamed_{tensor.name}", "gRPC", renamed, rf".*\b{tensor.name}_\b.*")
+        yield bad(f"misnamed_{tensor.name}", "REST", renamed, missing)
+        yield bad(f"misnamed_{tensor.name}", "gRPC", renamed, rf".*\b{tensor.name}_\b.*")
     extra = {**good, "zzz": np.float32(1)}
     pattern = r"input size does not match signature: .*Sent extra: \{zzz\}\..*"
-    yield Bad(key, "extra_zzz", "gRPC", extra, pattern)
-    for case in CASES:
+    yield bad("extra_zzz", "gRPC", extra, pattern)
+    for case in CASES[model]:
         if case.refused and case.signature == key:
             sentence = re.escape(contract.refusal(case.inputs))
-            for transport in ("gRPC", "REST"):
-                yield Bad(key, case.name, transport, case.inputs, sentence)
+            # An empty tensor of rank 2 or more has no JSON form.
+            empty = any(not array.size and array.ndim > 1 for array in case.inputs.values())
+            for transport in ("gRPC",) if empty else ("gRPC", "REST"):
+                yield bad(case.name, transport, case.inputs, sentence)
 
 
-BAD = [bad for key in PEAK_OPS.signature_keys() for bad in of_signature(key)]
+BAD = [bad for model, key in KEYS for bad in of_signature(model, key)]
 
 
 @pytest.fixture(scope="module")
-def raw_clients(server):
+def base_paths(published, tmp_path_factory, networks):
+    """Both families, `keypoints` with a network that takes every second pixel."""
+    directory = tmp_path_factory.mktemp("models") / "keypoints" / "1"
+    directory.mkdir(parents=True)
+    network = networks.every_nth_pixel(2)
+    write_saved_model(Keypoints(KeypointOptions(**dict(KEYPOINTS.options)), network), directory)
+    return {"peak_ops": published.parent, "keypoints": directory.parent}
+
+
+@pytest.fixture(scope="module", params=["embedded", "stock"])
+def host(request, base_paths, tmp_path_factory):
+    """One server with both."""
+    program = EMBEDDED_HOST if request.param == "embedded" else find_server()
+    if program.kind != request.param:
+        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
+    entries = "".join(
+        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }} '
+        for name, path in base_paths.items()
+    )
+    config = tmp_path_factory.mktemp("config") / "models.config"
+    config.write_text(f"model_config_list {{ {entries} }}")
+    flags = (f"--model_config_file={config}",)
+    with ModelServer("keypoints", config.parent, program=program, extra_flags=flags) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def raw_clients(host):
     """Clients that know no contract, and so send whatever they are given."""
     with (
-        GrpcClient(server.grpc_address, contracts={}) as grpc_client,
-        RestClient(server.rest_address, contracts={}) as rest_client,
+        GrpcClient(host.grpc_address, contracts={}) as grpc_client,
+        RestClient(host.rest_address, contracts={}) as rest_client,
     ):
         yield {"gRPC": grpc_client, "REST": rest_client}
 
 
 @pytest.fixture(scope="module")
-def neighbour(server, tell):
+def neighbour(host, tell):
     """Another client's good requests, one after the other, for as long as the module runs."""
     stop, answered, failed = threading.Event(), [], []
+    requests = [(model, "serving_default") for model in CONTRACTS]
 
     def work():
-        with GrpcClient(server.grpc_address) as client:
-            expected = client.predict("serving_default", example("serving_default"))
+        with GrpcClient(host.grpc_address, contracts=CONTRACTS) as client:
+            expected = {}
             while not stop.is_set():
-                try:
-                    got = client.predict("serving_default", example("serving_default"))
-                    assert np.array_equal(got["refined_peaks"], expected["refined_peaks"])
-                    answered.append(1)
-                except Exception as error:
-                    failed.append(error)
+                for model, key in requests:
+                    try:
+                        got = client.predict(key, example(model, key), model=model)
+                        for name, values in expected.setdefault(model, got).items():
+                            assert np.array_equal(got[name], values)
+                        answered.append(1)
+                    except Exception as error:
+                        failed.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -165,43 +245,46 @@ def neighbour(server, tell):
 def test_refused_in_its_own_words(raw_clients, neighbour, bad):
     client = raw_clients[bad.transport]
     with pytest.raises(ServingError) as error:
-        client.predict(bad.signature, bad.inputs, model="peak_ops")
+        client.predict(bad.signature, bad.inputs, model=bad.model)
     assert error.value.code == "INVALID_ARGUMENT"
     assert re.fullmatch(bad.pattern, error.value.sentence, re.S), error.value.sentence
-    outputs = client.predict(bad.signature, example(bad.signature), model="peak_ops")
+    outputs = client.predict(bad.signature, example(bad.model, bad.signature), model=bad.model)
     assert all(np.size(value) for value in outputs.values())
     assert not neighbour
 
 
-def has(key, prefix, transport=None):
+def has(model, key, prefix, transport=None):
     return any(
-        bad.signature == key and bad.name.startswith(prefix) and transport in (None, bad.transport)
+        (bad.model, bad.signature) == (model, key)
+        and bad.name.startswith(prefix)
+        and transport in (None, bad.transport)
         for bad in BAD
     )
 
 
-@pytest.mark.parametrize("key", PEAK_OPS.signature_keys())
-def test_every_promise_of_a_contract_is_tried(key):
+@pytest.mark.parametrize(("model", "key"), KEYS)
+def test_every_promise_of_a_contract_is_tried(model, key):
     """Fails when a field of the contract could be dropped without a case noticing."""
-    contract = PEAK_OPS.signature(key)
-    accepted = [case for case in CASES if case.signature == key and not case.refused]
+    contract = CONTRACTS[model].signature(key)
+    accepted = [case for case in CASES[model] if case.signature == key and not case.refused]
     for tensor in contract.inputs:
         for transport in ("gRPC", "REST"):
-            assert has(key, f"misnamed_{tensor.name}", transport)
-            assert has(key, f"rank_above_{tensor.name}", transport)
-        assert has(key, "dtype_", "gRPC")
-        assert has(key, f"json_type_0_{tensor.name}", "REST")
+            assert has(model, key, f"misnamed_{tensor.name}", transport)
+            assert has(model, key, f"rank_above_{tensor.name}", transport)
+        assert has(model, key, "dtype_", "gRPC")
+        assert has(model, key, f"json_type_0_{tensor.name}", "REST")
         for axis, size in enumerate(tensor.shape):
-            assert not isinstance(size, int) or has(key, f"width_{axis}_{tensor.name}")
+            assert not isinstance(size, int) or has(model, key, f"width_{axis}_{tensor.name}")
         if tensor.default is None:
-            assert has(key, f"missing_{tensor.name}", "gRPC")
+            assert has(model, key, f"missing_{tensor.name}", "gRPC")
         else:
             assert any(tensor.name not in case.inputs for case in accepted)
-    example_inputs = example(key)
+    example_inputs = example(model, key)
     for rule in contract.rules:
-        for name, _ in rule.violations(example_inputs):
-            assert has(key, f"refused_{name}", "gRPC")
-            assert has(key, f"refused_{name}", "REST")
+        for name, inputs in rule.violations(example_inputs):
+            assert has(model, key, f"refused_{name}", "gRPC")
+            if all(array.size for array in inputs.values()):
+                assert has(model, key, f"refused_{name}", "REST")
 
 
 # What the cases above and the comparison of served with eager outputs enforce, and what only
@@ -225,7 +308,12 @@ def test_every_field_is_enforced_or_descriptive(kind):
 
 
 def test_every_kind_of_rule_is_used_and_broken():
-    used = {type(rule) for contract in PEAK_OPS.signatures for rule in contract.rules}
+    used = {
+        type(rule)
+        for model in CONTRACTS.values()
+        for contract in model.signatures
+        for rule in contract.rules
+    }
     module = __import__("signatures.contract.rules", fromlist=["rules"])
     kinds = {
         value
