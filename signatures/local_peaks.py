@@ -50,8 +50,22 @@ def first_mask(imgs: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
         top &= values >= neighbour
         tied |= tf.equal(values, neighbour)
     tied &= top
+
+    def of_sample(sample: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        sample_values, sample_top = sample
+        return _is_first_of_plateau(sample_values[None], sample_top[None])[0]
+
+    # Plateaus are told apart by 64-bit labels of every pixel, which take thirty times the
+    # memory of the maps: one sample at a time.
     return tf.cond(
-        tf.reduce_any(tied), lambda: top & _is_first_of_plateau(values, top), lambda: top
+        tf.reduce_any(tied),
+        lambda: (
+            top
+            & tf.map_fn(
+                of_sample, (values, top), fn_output_signature=tf.bool, parallel_iterations=1
+            )
+        ),
+        lambda: top,
     )
 
 

@@ -94,3 +94,18 @@ def test_crops_at_their_bound_cost_at_most_six_times_their_size(grpc_client, mem
     assert crops.shape == (count, window, window, 1)
     assert (crops == 1).all()
     assert memory.peak - before < 6 * crops.nbytes
+
+
+@pytest.mark.parametrize("signature", ["find_local_peaks", "find_local_peaks_first"])
+def test_a_threshold_that_every_pixel_passes(grpc_client, memory, signature, tell):
+    """On maps of five values, which tie everywhere, in proportion to their size."""
+    random = np.random.default_rng(0)
+    imgs = np.round(random.random((8, 128, 128, 13), np.float32) * 4) / 4
+    inputs = {"imgs": imgs, "threshold": np.float32(-1)}
+    grpc_client.predict(signature, {**inputs, "imgs": imgs[:1, :8, :8]})
+    memory.reset_peak()
+    before = memory.resident
+    peaks = grpc_client.predict(signature, inputs)["peaks"]
+    assert len(peaks) > 1000
+    tell(f"{signature}: peak {(memory.peak - before) / imgs.nbytes:.1f} times the maps")
+    assert memory.peak - before < 20 * imgs.nbytes

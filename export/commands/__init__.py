@@ -1,0 +1,1 @@
+"""Commands of `peakserve` that have a module of their own. Importing them is cheap."""
