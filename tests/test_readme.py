@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 
 from export.snippets import curl_snippet, python_snippet, signature_table
-from signatures.contract import PEAK_OPS, keypoints_contract
+from signatures.contract import PEAK_OPS, KeypointOptions, keypoints_contract
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -17,14 +18,17 @@ def test_the_signature_table_is_made_from_the_contracts():
     assert f"\n\n{signature_table(PEAK_OPS)}\n\n" in README
 
 
-def test_the_keypoints_signatures_are_listed():
+def test_the_table_of_keypoints_is_made_from_the_contracts():
+    assert (
+        f"\n\n{signature_table(keypoints_contract(KeypointOptions(backbone=True)))}\n\n" in README
+    )
+
+
+def test_every_option_of_keypoints_is_explained():
     section = README.split("## The model family `keypoints`")[1].split("\n## ")[0]
-    contract = keypoints_contract()
-    for signature in contract.signatures:
-        (row,) = [line for line in section.splitlines() if line.startswith(f"| `{signature.name}`")]
-        if signature.name != "quantized":
-            for tensor in signature.outputs:
-                assert f"`{tensor.name}`" in row
+    derived = {"backbone", "input_height", "input_width"}
+    for field in dataclasses.fields(KeypointOptions):
+        assert field.name in derived or f"--{field.name.replace('_', '-')}" in section, field.name
 
 
 def test_the_ci_script_runs_the_readmes_test_command():
