@@ -46,6 +46,7 @@ def write_manifest(
         "tensorflow": tensorflow_version,
         "python": platform.python_version(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "files": file_sizes(directory),
         "model": contract.as_dict(),
     }
     path = directory / MANIFEST
@@ -73,6 +74,28 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             "use the version of peakserve that exported it"
         )
     return manifest
+
+
+def file_sizes(directory: Path) -> dict[str, int]:
+    """The size of every file of a version but the manifest, by its path inside."""
+    return {
+        path.relative_to(directory).as_posix(): path.stat().st_size
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path != directory / MANIFEST
+    }
+
+
+def missing_files(directory: Path) -> list[str]:
+    """Files of a version that are missing or of another size than when it was written.
+
+    Of a version that was not exported here, only `saved_model.pb` is known.
+    """
+    try:
+        wanted: dict[str, int] = read_manifest(directory)["files"]
+    except (ManifestError, KeyError):
+        return [] if (directory / "saved_model.pb").is_file() else ["saved_model.pb"]
+    found = file_sizes(directory)
+    return [name for name, size in wanted.items() if found.get(name) != size]
 
 
 def contract_of(manifest: dict[str, Any]) -> ModelContract:

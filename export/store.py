@@ -86,7 +86,7 @@ class VersionStore:
                 write(staging)
                 _flush_tree(staging)
                 number = self._rename(staging, version)
-            _flush(self.path)
+            flush(self.path)
         except OSError as error:
             raise StoreError(
                 f"cannot publish into {self.path}: {error.strerror or error}; "
@@ -98,7 +98,7 @@ class VersionStore:
         """Removes staging folders whose exporter is gone; returns them."""
         removed = []
         for path in self.path.glob(f"{STAGING_PREFIX}*"):
-            with contextlib.suppress(OSError), _locked(path):
+            with contextlib.suppress(OSError), locked(path):
                 shutil.rmtree(path)
                 removed.append(path)
         return removed
@@ -111,7 +111,7 @@ class VersionStore:
             path.mkdir()
             with contextlib.ExitStack() as stack:
                 try:
-                    stack.enter_context(_locked(path))
+                    stack.enter_context(locked(path))
                     path.stat()
                 except OSError:
                     # Another exporter took the folder for a stale one before it was locked.
@@ -144,11 +144,16 @@ class VersionStore:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process; `BlockingIOError` if it is held."""
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds the folder's lock, which ends with the process.
+
+    Args:
+      folder: An existing folder.
+      wait: Whether to wait for another holder; else `BlockingIOError` says that there is one.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
@@ -157,10 +162,11 @@ def _locked(folder: Path) -> Iterator[None]:
 def _flush_tree(folder: Path) -> None:
     """Flushes every file and folder to disk, so that a rename never outlives its content."""
     for path in [*folder.rglob("*"), folder]:
-        _flush(path)
+        flush(path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Flushes one file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

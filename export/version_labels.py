@@ -1,0 +1,298 @@
+"""Labels, pins and pruning: what the store remembers about its versions.
+
+A label (`stable`, `canary`) is a name that clients ask for instead of a number. It stands in one
+small file beside the versions, which is replaced by one rename under a lock: readers see the old
+or the new state, never half of one, and a label never names a version that cannot be loaded.
+The server ignores the file, whose name is no number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from export.manifest import missing_files
+from export.store import StoreError, VersionStore, flush, locked
+
+STATE_FILE = "peakserve-labels.json"
+STABLE, CANARY = "stable", "canary"
+FORMAT = 1
+_TRASH_PREFIX = ".trash-"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class State:
+    """What is remembered about the versions of a model.
+
+    Attributes:
+      labels: Label to version.
+      history: Label to the versions that it named before, the latest last.
+      pinned: Versions that pruning keeps.
+      loading: A version that a server is asked to load before a label moves to it.
+    """
+
+    labels: dict[str, int] = field(default_factory=dict)
+    history: dict[str, list[int]] = field(default_factory=dict)
+    pinned: list[int] = field(default_factory=list)
+    loading: list[int] = field(default_factory=list)
+
+    @property
+    def served(self) -> list[int]:
+        """The versions that a server should load, ascending; none means the newest."""
+        return sorted({*self.labels.values(), *self.loading}) if self.labels else []
+
+    def labels_of(self, version: int) -> list[str]:
+        """The labels of a version, sorted."""
+        return sorted(label for label, number in self.labels.items() if number == version)
+
+
+class VersionLabels:
+    """The labels of one model's versions. Safe with several writers.
+
+    Args:
+      store: The model's versions.
+    """
+
+    def __init__(self, store: VersionStore) -> None:
+        self.store = store
+        self._path = store.path / STATE_FILE
+
+    def read(self) -> State:
+        """The current state; empty where nothing was labelled.
+
+        Raises:
+          StoreError: The file is not one of ours.
+        """
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return State()
+        try:
+            content = json.loads(text)
+            if content.pop("format") != FORMAT:
+                raise ValueError("another format")
+            return State(**content)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreError(
+                f"{self._path}: expected the labels of a store, got {error}; move the file away "
+                "and set the labels again with: peakserve versions promote"
+            ) from error
+
+    def announce(self, version: int) -> State:
+        """The first step of moving a label: servers should load the version.
+
+        Raises:
+          StoreError: The version cannot be loaded.
+        """
+        with self._changing() as state:
+            self._require_loadable(version)
+            changed = dataclasses.replace(state, loading=[version])
+            self._write(changed)
+        return changed
+
+    def move(self, label: str, version: int) -> State:
+        """The second step: the label names the version.
+
+        Raises:
+          StoreError: The version cannot be loaded, or the label is no word.
+        """
+        check_label(label)
+        with self._changing() as state:
+            self._require_loadable(version)
+            changed = _moved(state, label, version)
+            self._write(changed)
+        return changed
+
+    def forget(self) -> State:
+        """Takes an announcement back."""
+        with self._changing() as state:
+            changed = dataclasses.replace(state, loading=[])
+            self._write(changed)
+        return changed
+
+    def previous(self, label: str) -> int:
+        """The version that a label named before, and that can still be loaded.
+
+        Raises:
+          StoreError: There is none.
+        """
+        state = self.read()
+        current = state.labels.get(label)
+        for version in reversed(state.history.get(label, [])):
+            if version != current and self._fault(version) is None:
+                return version
+        raise StoreError(
+            f"expected a version that {label} named before {current or 'now'} in "
+            f"{self.store.path}, got none; choose one with: peakserve versions promote"
+        )
+
+    def roll_back(self, label: str, version: int) -> State:
+        """Points a label back; the version that it leaves is no longer in its history.
+
+        Raises:
+          StoreError: The version cannot be loaded.
+        """
+        with self._changing() as state:
+            self._require_loadable(version)
+            before = state.history.get(label, [])
+            last = max((i for i, number in enumerate(before) if number == version), default=0)
+            changed = dataclasses.replace(
+                state,
+                labels={**state.labels, label: version},
+                history={**state.history, label: before[:last]},
+                loading=[],
+            )
+            self._write(changed)
+        return changed
+
+    def remove(self, label: str) -> State:
+        """Takes a label away.
+
+        Raises:
+          StoreError: There is no such label.
+        """
+        with self._changing() as state:
+            if label not in state.labels:
+                known = ", ".join(sorted(state.labels)) or "none"
+                raise StoreError(f"expected a label of {known}, got {label!r}")
+            labels = {name: number for name, number in state.labels.items() if name != label}
+            changed = dataclasses.replace(state, labels=labels, loading=[])
+            self._write(changed)
+        return changed
+
+    def pin(self, version: int, *, pinned: bool = True) -> State:
+        """Has pruning keep a version, or not.
+
+        Raises:
+          StoreError: There is no such version.
+        """
+        with self._changing() as state:
+            if pinned:
+                self._require_loadable(version)
+            others = [number for number in state.pinned if number != version]
+            changed = dataclasses.replace(
+                state, pinned=sorted([*others, version] if pinned else others)
+            )
+            self._write(changed)
+        return changed
+
+    def prune(self, keep: int) -> list[int]:
+        """Deletes all but the newest versions; labelled and pinned ones stay.
+
+        So does the version that each label named before, which rolling back needs. A version is
+        renamed away before its files go, so that no numbered directory is ever incomplete.
+
+        Args:
+          keep: How many of the newest versions stay, at least one.
+
+        Returns:
+          The versions that were deleted.
+
+        Raises:
+          StoreError: A version could not be deleted.
+        """
+        with self._changing() as state:
+            versions = self.store.versions()
+            protected = {*versions[-keep:], *state.labels.values(), *state.pinned, *state.loading}
+            for label in state.labels:
+                with contextlib.suppress(StoreError):
+                    protected.add(self.previous(label))
+            deleted = [version for version in versions if version not in protected]
+            try:
+                for version in deleted:
+                    path = self.store.version_path(version)
+                    path.rename(path.with_name(f"{_TRASH_PREFIX}{secrets.token_hex(8)}"))
+                flush(self.store.path)
+                self._empty_trash()
+            except OSError as error:
+                raise StoreError(
+                    f"cannot delete from {self.store.path}: {error.strerror or error}"
+                ) from error
+        return deleted
+
+    def _require_loadable(self, version: int) -> None:
+        fault = self._fault(version)
+        if fault is not None:
+            raise StoreError(fault)
+
+    def _fault(self, version: int) -> str | None:
+        """Why a version cannot be labelled, in one sentence."""
+        versions = self.store.versions()
+        if version not in versions:
+            known = ", ".join(map(str, versions)) or "none"
+            return f"expected a version in {self.store.path}, one of {known}, got {version}"
+        missing = missing_files(self.store.version_path(version))
+        if missing:
+            return (
+                f"{self.store.version_path(version)}: expected a complete version, got one whose "
+                f"files are missing or cut: {', '.join(missing)}; export it again"
+            )
+        return None
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[State]:
+        """The state, while no other writer can change it."""
+        if not self.store.path.is_dir():
+            raise StoreError(f"no version in {self.store.path}; run: peakserve export")
+        with locked(self.store.path, wait=True):
+            self._empty_trash()
+            yield self.read()
+
+    def _write(self, state: State) -> None:
+        content = {"format": FORMAT, **dataclasses.asdict(state)}
+        staging = self._path.with_name(f".{STATE_FILE}-{secrets.token_hex(8)}")
+        try:
+            staging.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            flush(staging)
+            os.replace(staging, self._path)  # noqa: PTH105 - one rename that replaces
+            flush(self.store.path)
+        except OSError as error:
+            staging.unlink(missing_ok=True)
+            raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+    def _empty_trash(self) -> None:
+        """Removes what a writer that was killed had renamed away, or left half written."""
+        for path in self.store.path.glob(f"{_TRASH_PREFIX}*"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.store.path.glob(f".{STATE_FILE}-*"):
+            path.unlink(missing_ok=True)
+
+
+def check_label(label: str) -> None:
+    """Refuses what is no label.
+
+    Raises:
+      StoreError: It could not be part of an address.
+    """
+    if not _LABEL.fullmatch(label):
+        raise StoreError(
+            f"expected a label of letters, digits, '_', '.' and '-', such as {STABLE}, "
+            f"got {label!r}"
+        )
+
+
+def versions_to_serve(path: Path) -> State:
+    """The state of the model whose versions are in a folder."""
+    return VersionLabels(VersionStore(path.parent, path.name)).read()
+
+
+def _moved(state: State, label: str, version: int) -> State:
+    current = state.labels.get(label)
+    history = state.history.get(label, [])
+    if current not in (None, version):
+        history = [*history, current]
+    return dataclasses.replace(
+        state,
+        labels={**state.labels, label: version},
+        history={**state.history, label: history},
+        loading=[],
+    )
