@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import tensorflow as tf
 
+from export.differences import BreakingChangeError, breaking, differences_of
 from export.identity import content_hash
 from export.manifest import ManifestError, read_manifest, write_manifest
 from export.network_source import NetworkSource
 from export.replay import ReplayCounts, replay
 from export.store import Unchanged, VersionStore
+from export.warmup import Shape, check_shapes, default_shapes, write_warmup
 from serving_config.batching import write_batching_file
 from signatures.batching import BATCH_THREADS, MOST_BATCHES
 from signatures.contract import ModelContract
@@ -52,8 +55,15 @@ class Exportable(Protocol):
     functions: dict[str, Any]
 
 
-def write_saved_model(module: Exportable, directory: Path) -> str:
+def write_saved_model(
+    module: Exportable, directory: Path, warmup_shapes: Sequence[Shape] = ()
+) -> str:
     """Writes a module's signatures and its manifest into a directory.
+
+    Args:
+      module: What to write.
+      directory: An existing, empty directory.
+      warmup_shapes: Shapes of maps to write warm-up requests for.
 
     Returns:
       The content identity.
@@ -67,6 +77,8 @@ def write_saved_model(module: Exportable, directory: Path) -> str:
             max_enqueued=MOST_BATCHES,
             threads=BATCH_THREADS,
         )
+    if warmup_shapes:
+        write_warmup(directory, module.contract, list(warmup_shapes))
     content = content_hash(directory, module.contract.as_dict())
     write_manifest(directory, module.contract, content=content, tensorflow_version=tf.__version__)
     return content
@@ -79,6 +91,8 @@ def export_model(
     version: int | None = None,
     force: bool = False,
     source: NetworkSource | None = None,
+    warmup_shapes: Sequence[Shape] | None = None,
+    allow_breaking: bool = False,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Exported:
     """Builds a model family, replays it in a fresh process, and publishes it.
@@ -89,13 +103,20 @@ def export_model(
       version: The version's number; the next free one if left out.
       force: Publish even if the newest version has the same content.
       source: Where the module's network came from; the replay loads it again.
+      warmup_shapes: Shapes of maps to write warm-up requests for; a sample, and a full batch
+        where requests are joined, if left out.
+      allow_breaking: Publish even if clients of the newest version cannot use this one.
       progress: Called with the name of each step.
 
     Raises:
       StoreError: The version exists, or the folder cannot be written.
       ReplayError: The exported model does not answer as eager does.
+      BreakingChangeError: Clients of the newest version could not use this one.
+      InvalidInputError: Warm-up requests that the model would refuse.
     """
     module = module or PeakOps()
+    shapes = default_shapes(module.contract) if warmup_shapes is None else list(warmup_shapes)
+    check_shapes(shapes, module.contract)
     store = VersionStore(model_root, module.contract.name)
     content = ""
     counts: ReplayCounts | None = None
@@ -103,11 +124,14 @@ def export_model(
     def write(staging: Path) -> None:
         nonlocal content, counts
         progress("tracing and staging")
-        content = write_saved_model(module, staging)
-        if not force:
-            newest = max(store.versions(), default=None)
-            if newest is not None and content_of(store.version_path(newest)) == content:
+        content = write_saved_model(module, staging, shapes)
+        newest = max(store.versions(), default=None)
+        if newest is not None:
+            before = store.version_path(newest)
+            if not force and content_of(before) == content:
                 raise Unchanged(newest)
+            if not allow_breaking:
+                _refuse_breaking(newest, before, staging)
         progress("replaying in a fresh process")
         counts = replay(staging, source)
         progress("publishing")
@@ -117,6 +141,19 @@ def export_model(
     except Unchanged as same:
         return Exported(same.version, store.version_path(same.version), content, False, None)
     return Exported(number, directory, content, True, counts)
+
+
+def _refuse_breaking(newest: int, before: Path, after: Path) -> None:
+    """Refuses what clients of the newest version could not use.
+
+    Raises:
+      BreakingChangeError: Every change that breaks them.
+    """
+    # A version that was not exported here promises nothing.
+    with suppress(ManifestError):
+        changes = breaking(differences_of(before, after))
+        if changes:
+            raise BreakingChangeError(newest, changes)
 
 
 def content_of(directory: Path) -> str | None:

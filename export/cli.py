@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.commands.versions import versions
 
 
 class Commands(click.Group):
@@ -63,6 +64,20 @@ def _import_tensorflow() -> None:
     help="The version's number; the next free one if left out. Never overwrites.",
 )
 @click.option("--force", is_flag=True, help="Publish even if the newest version has this content.")
+@click.option(
+    "--warmup-shape",
+    "warmup_shapes",
+    type=options.MAPS_SHAPE,
+    multiple=True,
+    metavar="NxHxWxC",
+    help="Write warm-up requests for maps of this shape. Repeatable; a sample, and a full batch "
+    "where requests are joined, if left out.",
+)
+@click.option(
+    "--allow-breaking",
+    is_flag=True,
+    help="Publish even if clients of the newest version cannot use this one.",
+)
 @options.bounds_options
 @options.keypoint_options
 @click.pass_context
@@ -72,6 +87,8 @@ def export(
     model_root: Path,
     version: int | None,
     force: bool,
+    warmup_shapes: tuple[tuple[int, int, int, int], ...],
+    allow_breaking: bool,
     backbone_path: Path | None,
     backbone_output: str | None,
     **chosen: object,
@@ -94,6 +111,8 @@ def export(
         force=force,
         options=family_options,
         source=NetworkSource(backbone_path, backbone_output) if backbone_path else None,
+        warmup_shapes=warmup_shapes or None,
+        allow_breaking=allow_breaking,
     )
 
 
@@ -223,6 +242,9 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
     from export.demo import run_demo
 
     run_demo(model_root, server, maps_path=maps_path, timeout=timeout)
+
+
+main.add_command(versions)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 TensorFlow's own fingerprint covers neither function bodies nor constants nor weights. This hash
 covers the graph with its function library and constants, the signatures, every variable's
-bytes, the assets, and the contracts and options that the model was made from. Names that
+bytes, the assets, the warm-up requests, and the contracts and options that the model was made
+from. Names that
 TensorFlow generates from counters (of functions, and of nodes named after them) are replaced by
 the hash of what they name, so that a second export in one process gives the same.
 """
@@ -21,6 +22,7 @@ from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 PREFIX = "sha256:"
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _USER_NAME = "_user_specified_name"
 
@@ -35,10 +37,12 @@ def content_hash(directory: Path, promises: Mapping[str, Any]) -> str:
     Returns:
       `sha256:` and 64 hexadecimal digits.
     """
+    warmup = directory / WARMUP_FILE
     parts = {
         "graph": _graph_parts(directory),
         "variables": _variable_parts(directory),
         "assets": _asset_parts(directory),
+        "warm-up": _digest_bytes(warmup.read_bytes()) if warmup.exists() else None,
         "promises": promises,
     }
     return PREFIX + _digest(parts)

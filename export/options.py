@@ -12,6 +12,25 @@ import click
 from signatures.contract import FAMILIES, KeypointOptions
 from signatures.contract.keypoint_options import BATCHING, COORDINATES, REFINEMENTS
 
+
+class MapsShape(click.ParamType):
+    """Samples, height, width and channels of maps, such as `8x256x256x13`."""
+
+    name = "shape"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int, int]:
+        """Reads the text."""
+        sizes = str(value).split("x")
+        if len(sizes) != 4 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            self.fail(f"expected a shape such as 8x256x256x13, got {value!r}", param, ctx)
+        samples, height, width, channels = map(int, sizes)
+        return samples, height, width, channels
+
+
+MAPS_SHAPE = MapsShape()
+
 model_option = click.option(
     "--model",
     type=click.Choice(list(FAMILIES)),
@@ -169,6 +188,33 @@ timeout_option = click.option(
 version_option = click.option(
     "--version", type=click.IntRange(min=1), help="The version; the newest if left out."
 )
+
+
+def rollout_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which servers a label moves on."""
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=300.0,
+            show_default=True,
+            help="Seconds that the servers may take to load the version.",
+        ),
+        click.option(
+            "--config-dir",
+            type=click.Path(path_type=Path, file_okay=False, exists=True),
+            help="Where 'peakserve config' wrote: its models.config is written again at each step.",
+        ),
+        click.option(
+            "--address",
+            "addresses",
+            multiple=True,
+            metavar="HOST:PORT",
+            help="gRPC address of a running server, told at each step and waited for. Repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def options_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from export.builder import Exported, export_model
 from export.eager import module_of
 from export.geometry import options_with
 from export.network_source import NetworkSource
+from export.warmup import Shape
 from serving_config.batching import BATCHING_FLAGS
 from signatures.contract import KeypointOptions, contract_with
 from signatures.keypoints import Keypoints
@@ -26,6 +27,8 @@ def export_and_tell(
     force: bool = False,
     options: Mapping[str, Any],
     source: NetworkSource | None = None,
+    warmup_shapes: Sequence[Shape] | None = None,
+    allow_breaking: bool = False,
 ) -> Exported:
     """Exports a model family and prints what came of it.
 
@@ -34,6 +37,7 @@ def export_and_tell(
       ReplayError: The exported model does not answer as eager does.
       InvalidInputError: Impossible options.
       BackboneError: A network that cannot be used.
+      BreakingChangeError: Clients of the newest version could not use this one.
     """
     if source is None:
         module = module_of(contract_with(model, options))
@@ -45,6 +49,8 @@ def export_and_tell(
         version=version,
         force=force,
         source=source,
+        warmup_shapes=warmup_shapes,
+        allow_breaking=allow_breaking,
         progress=lambda step: click.echo(f"{step} ...", err=True),
     )
     name = module.contract.name
@@ -54,6 +60,12 @@ def export_and_tell(
     if exported.replayed:
         counts = exported.replayed
         click.echo(f"replayed {counts.cases:,} cases, {counts.elements:,} numbers equal to eager")
+        if counts.warmup:
+            first, later = (max(times) for times in zip(*counts.warmup.values(), strict=True))
+            click.echo(
+                f"warm-up of {len(counts.warmup)} signatures: the slowest first request takes "
+                f"{first * 1000:,.0f} ms without it, {later * 1000:,.1f} ms after it"
+            )
         click.echo(f"published {name} version {exported.version}: {exported.directory}")
     else:
         click.echo(

@@ -13,9 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,12 @@ class ReplayCounts:
     Attributes:
       cases: Requests, sequential and concurrent.
       elements: Numbers compared.
+      warmup: Signature key to how long its first request took, and the next one, in seconds.
     """
 
     cases: int
     elements: int
+    warmup: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def replay(directory: Path, source: NetworkSource | None = None) -> ReplayCounts:
@@ -102,7 +105,8 @@ def replay(directory: Path, source: NetworkSource | None = None) -> ReplayCounts
     outcome = json.loads(done.stdout)
     if outcome["mismatches"]:
         raise ReplayError(outcome["mismatches"])
-    return ReplayCounts(outcome["cases"], outcome["elements"])
+    warmup = {key: (first, next_) for key, (first, next_) in outcome["warmup"].items()}
+    return ReplayCounts(outcome["cases"], outcome["elements"], warmup)
 
 
 class LoadedModel:
@@ -168,6 +172,7 @@ def replay_here(directory: Path, source: NetworkSource | None = None) -> dict[st
     eager = Eager(contract, network)
     answers = {case.id: eager(case) for case in cases}
     model = LoadedModel(directory, contract)
+    warmup, mismatches = _replay_warmup(directory, model, contract.name)
 
     def run(order: list[Case]) -> Report:
         def expect(case: Case) -> Expected:
@@ -181,7 +186,7 @@ def replay_here(directory: Path, source: NetworkSource | None = None) -> dict[st
     with ThreadPoolExecutor(THREADS) as pool:
         reports = [run(cases), *pool.map(run, orders)]
     tallies = [tally for report in reports for tally in report.tallies]
-    mismatches = [str(mismatch) for report in reports for mismatch in report.mismatches]
+    mismatches += [str(mismatch) for report in reports for mismatch in report.mismatches]
 
     def predict(key: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         return model.predict(key, inputs, model=contract.name)
@@ -191,8 +196,36 @@ def replay_here(directory: Path, source: NetworkSource | None = None) -> dict[st
     return {
         "cases": sum(tally.cases + tally.refusals for tally in tallies),
         "elements": sum(tally.elements for tally in tallies),
+        "warmup": warmup,
         "mismatches": list(dict.fromkeys(mismatches)),
     }
+
+
+def _replay_warmup(
+    directory: Path, model: LoadedModel, name: str
+) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    """Runs the warm-up records as a server does, before anything else, each of them twice.
+
+    Returns:
+      Signature key to the seconds of its first request and of the next one; and one line for
+      each record that fails, which would keep the version from loading.
+    """
+    from export.warmup import read_warmup
+
+    seconds: dict[str, tuple[float, float]] = {}
+    faults = []
+    for number, (key, inputs) in enumerate(read_warmup(directory)):
+        taken = []
+        try:
+            for _ in range(2):
+                start = time.perf_counter()
+                model.predict(key, inputs, model=name)
+                taken.append(time.perf_counter() - start)
+        except (ServingError, KeyError) as error:
+            faults.append(f"warm-up record {number} for {key}: {error}")
+            continue
+        seconds.setdefault(key, (taken[0], taken[1]))
+    return seconds, faults
 
 
 if __name__ == "__main__":

@@ -280,9 +280,9 @@ def check_label(label: str) -> None:
         )
 
 
-def versions_to_serve(path: Path) -> State:
-    """The state of the model whose versions are in a folder."""
-    return VersionLabels(VersionStore(path.parent, path.name)).read()
+def labels_in(model_root: Path, model: str) -> VersionLabels:
+    """The labels of a model in a model root."""
+    return VersionLabels(VersionStore(model_root, model))
 
 
 def _moved(state: State, label: str, version: int) -> State:

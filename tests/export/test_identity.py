@@ -157,7 +157,7 @@ def other_body():
 
 def test_only_new_content_is_published(tmp_path, no_replay, tell):
     def publish(module=None, **options):
-        exported = export_model(tmp_path, module, **options)
+        exported = export_model(tmp_path, module, allow_breaking=True, **options)
         return exported.version, exported.published
 
     assert publish() == (1, True)
