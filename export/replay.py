@@ -221,7 +221,7 @@ def _replay_warmup(
                 start = time.perf_counter()
                 model.predict(key, inputs, model=name)
                 taken.append(time.perf_counter() - start)
-        except (ServingError, KeyError) as error:
+        except (ServingError, KeyError, ValueError) as error:
             faults.append(f"warm-up record {number} for {key}: {error}")
             continue
         seconds.setdefault(key, (taken[0], taken[1]))

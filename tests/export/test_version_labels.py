@@ -1,0 +1,221 @@
+"""Labels, pins and pruning: what the store remembers, whoever writes and whenever it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from export.store import StoreError
+from export.version_labels import STATE_FILE, labels_in
+
+ROOT = Path(__file__).parents[2]
+
+
+def add_version(root, number):
+    """A version as another tool writes it; returns its directory."""
+    directory = root / "m" / str(number)
+    directory.mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"graph")
+    return directory
+
+
+@pytest.fixture
+def labels(tmp_path):
+    for number in range(1, 6):
+        add_version(tmp_path, number)
+    return labels_in(tmp_path, "m")
+
+
+def numbers(labels):
+    return labels.store.versions()
+
+
+def test_a_label_moves_in_two_steps(labels):
+    assert labels.read().served == []
+    labels.move("stable", 1)
+    assert labels.announce(3).served == [1, 3]
+    state = labels.move("stable", 3)
+    assert (state.labels, state.served, state.history) == ({"stable": 3}, [3], {"stable": [1]})
+
+
+def test_rolling_back_goes_to_the_version_before_and_further(labels):
+    for number in (1, 2, 4):
+        labels.move("stable", number)
+    assert labels.previous("stable") == 2
+    labels.roll_back("stable", 2)
+    assert labels.previous("stable") == 1
+    labels.roll_back("stable", 1)
+    with pytest.raises(StoreError, match="expected a version that stable named before 1"):
+        labels.previous("stable")
+
+
+def test_rolling_back_passes_over_what_cannot_be_loaded(labels):
+    for number in (1, 2, 4):
+        labels.move("stable", number)
+    (labels.store.version_path(2) / "saved_model.pb").unlink()
+    assert labels.previous("stable") == 1
+
+
+def test_moving_to_the_same_version_is_no_history(labels):
+    labels.move("stable", 2)
+    labels.move("stable", 2)
+    assert labels.read().history == {"stable": []}
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [(9, "one of 1, 2, 3, 4, 5, got 9"), (5, "missing or cut: saved_model.pb; export it again")],
+)
+def test_a_label_never_names_what_cannot_be_loaded(labels, version, text):
+    (labels.store.version_path(5) / "saved_model.pb").unlink()
+    for act in (labels.announce, lambda number: labels.move("stable", number), labels.pin):
+        with pytest.raises(StoreError, match=text):
+            act(version)
+    assert labels.read().labels == {}
+
+
+@pytest.mark.parametrize("label", ["", "a/b", "../x", "a b", "x" * 65, ".hidden"])
+def test_a_label_is_a_word(labels, label):
+    with pytest.raises(StoreError, match="expected a label of letters"):
+        labels.move(label, 1)
+
+
+def test_pruning_keeps_the_newest_the_labelled_the_pinned_and_the_way_back(labels, tmp_path):
+    for number in range(6, 11):
+        add_version(tmp_path, number)
+    labels.move("stable", 2)
+    labels.move("stable", 4)
+    labels.move("canary", 6)
+    labels.pin(1)
+    assert labels.prune(keep=2) == [3, 5, 7, 8]
+    assert numbers(labels) == [1, 2, 4, 6, 9, 10]
+    labels.pin(1, pinned=False)
+    labels.remove("canary")
+    assert labels.prune(keep=1) == [1, 6, 9]
+    assert numbers(labels) == [2, 4, 10]
+    assert not list(labels.store.path.glob(".*"))
+
+
+def test_a_file_that_is_not_ours_is_said(labels):
+    (labels.store.path / STATE_FILE).write_text("{")
+    with pytest.raises(StoreError, match=r"move the file away"):
+        labels.read()
+    (labels.store.path / STATE_FILE).write_text(json.dumps({"format": 9}))
+    with pytest.raises(StoreError, match="another format"):
+        labels.move("stable", 1)
+
+
+def test_unknown_labels_and_models_are_said(labels, tmp_path):
+    with pytest.raises(StoreError, match="expected a label of none, got 'stable'"):
+        labels.remove("stable")
+    with pytest.raises(StoreError, match="no version in .*; run: peakserve export"):
+        labels_in(tmp_path, "other").pin(1)
+
+
+def test_a_version_that_was_cut_is_seen(tmp_path, published):
+    """Of our own versions the size of every file is known."""
+    import shutil
+
+    target = tmp_path / "peak_ops" / "1"
+    shutil.copytree(published, target)
+    labels = labels_in(tmp_path, "peak_ops")
+    labels.move("stable", 1)
+    (target / "saved_model.pb").write_bytes((target / "saved_model.pb").read_bytes()[:-1])
+    with pytest.raises(StoreError, match=r"missing or cut: saved_model\.pb"):
+        labels.move("stable", 1)
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+from export.store import StoreError
+from export.version_labels import labels_in
+root, seed = Path(sys.argv[1]), int(sys.argv[2])
+labels, random = labels_in(root, "m"), random.Random(seed)
+print("ready", flush=True)
+while True:
+    numbers = labels.store.versions()
+    try:
+        act = random.randrange(5)
+        if act == 0:
+            labels.announce(random.choice(numbers))
+        elif act < 3:
+            labels.move(random.choice(["stable", "canary"]), random.choice(numbers))
+        elif act == 3:
+            labels.prune(random.randrange(1, 6))
+        else:
+            # As an exporter does: staged, and renamed to the next number.
+            staging = root / "m" / f".staging-{seed}-{random.random()}"
+            staging.mkdir()
+            (staging / "saved_model.pb").write_bytes(b"graph")
+            staging.rename(root / "m" / str(max(labels.store.versions(), default=0) + 1))
+    except (StoreError, OSError):
+        pass
+"""
+
+
+def start_writer(root, seed):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(root), str(seed)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def check(labels):
+    """The store as a server or another writer finds it."""
+    state = labels.read()
+    for version in (*state.labels.values(), *state.loading):
+        assert (labels.store.version_path(version) / "saved_model.pb").is_file(), state
+
+
+def test_two_writers_that_are_killed_leave_a_sound_store(labels, tmp_path, tell):
+    """Each of two writers is killed at random moments, while the other goes on."""
+    draw = random.Random(0)
+    kills, seen = 60, set()
+    writers = [start_writer(tmp_path, 0), start_writer(tmp_path, 1)]
+    try:
+        for number in range(kills):
+            time.sleep(draw.uniform(0.005, 0.05))
+            victim = writers[number % 2]
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+            if number % 2:
+                # Both stand still: nothing moves while the store is looked at.
+                writers[0].send_signal(signal.SIGKILL)
+                writers[0].wait()
+                check(labels)
+                writers[0] = start_writer(tmp_path, number + kills)
+            seen.update(labels.read().labels.items())
+            writers[number % 2] = start_writer(tmp_path, number + 2)
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            assert writer.stdout
+            writer.stdout.close()
+    check(labels)
+    labels.move("stable", numbers(labels)[-1])
+    assert not [path for path in labels.store.path.glob(".*") if "staging" not in path.name]
+    tell(f"{kills * 3 // 2} kills of two writers, {len(seen)} label positions seen, all sound")
+
+
+def test_many_threads_lose_no_label(labels):
+    def work(number):
+        labels.move(f"label-{number}", number % 5 + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert labels.read().labels == {f"label-{number}": number % 5 + 1 for number in range(40)}
