@@ -15,11 +15,13 @@ import tensorflow as tf
 
 from export.backbone import load_network
 from export.builder import export_model
+from export.case import Case
 from export.cases import make_cases
 from export.comparison import compare
 from export.eager import Eager
 from export.geometry import options_with
 from export.image_cases import draw_images, jpeg, picture_mates
+from export.keypoint_cases import as_input
 from export.maps import draw_maps
 from export.network_source import NetworkSource
 from export.verification import verify
@@ -85,17 +87,26 @@ def test_every_case_equals_eager(host, toy, transport):
     assert sum(tally.cases for tally in report.tallies) == len(cases)
 
 
-def test_images_beside_bad_neighbours(host, toy, tell):
-    """Images and pictures of seven clients, and an eighth that sends what it should not."""
+def test_all_signatures_beside_bad_neighbours(host, toy, tell):
+    """Seven clients ask every signature at once, an eighth sends what it should not."""
     module, _ = toy
     images = draw_images(6, module.options)
-    pictures = [jpeg(image) for image in images]
+    pictures = np.array([jpeg(image) for image in images], object)
+    maps = draw_maps(6, 12, 16, 3)[0]
+    samples = {
+        "keypoints": maps,
+        "quantized": as_input(maps, "uint8"),
+        "local_peaks": maps,
+        "images": images,
+        "encoded_images": pictures,
+        "serving_default": maps,
+    }
+    keys = list(samples)
     expected = Eager(module.contract, module.network)
     wanted = {
-        "images": [ask_eager(expected, "images", images[i : i + 1]) for i in range(6)],
-        "encoded_images": [
-            ask_eager(expected, "encoded_images", np.array([p], object)) for p in pictures
-        ],
+        (key, index): ask_eager(expected, module, key, rows[index : index + 1])
+        for key, rows in samples.items()
+        for index in range(6)
     }
     bad_requests = [
         ("images", images[:1, :8]),
@@ -105,17 +116,18 @@ def test_images_beside_bad_neighbours(host, toy, tell):
         ("encoded_images", np.array([[b"x"]], object)),
     ]
     refused, answered, wrong = Counter(), [], []
-    tolerance = module.contract.signature("images").tolerance
 
     def good(number):
         with client_of("gRPC", host, module.contract) as client:
             for turn in range(60):
-                index, key = (number + turn) % 6, ("images", "encoded_images")[turn % 2]
-                sent = [images[index : index + 1], np.array([pictures[index]], object)][turn % 2]
-                outputs = client.predict(key, {key: sent})
+                index, key = (number + turn) % 6, keys[(number + turn) % len(keys)]
+                signature = module.contract.signature(key)
+                sent = {signature.inputs[0].name: samples[key][index : index + 1]}
+                outputs = client.predict(key, sent)
                 answered.append(key)
-                for name, values in wanted[key][index].items():
-                    if not compare(values, outputs[name], tolerance.of_output(name)).matches:
+                for name, values in wanted[key, index].items():
+                    tolerance = signature.tolerance.of_output(name)
+                    if not compare(values, outputs[name], tolerance).matches:
                         wrong.append((key, name))
 
     def bad():
@@ -136,13 +148,12 @@ def test_images_beside_bad_neighbours(host, toy, tell):
     assert len(answered) == 420
     assert not wrong
     assert refused == {"INVALID_ARGUMENT": 36, "answered, nothing valid": 24}
-    tell(f"{host.kind}: 0 of 420 requests of images failed or wrong beside {dict(refused)}")
+    tell(f"{host.kind}: 0 of 420 requests to six signatures failed or wrong beside {dict(refused)}")
 
 
-def ask_eager(eager, key, samples):
-    from export.case import Case
-
-    return eager(Case(key, "", {key: samples})).outputs
+def ask_eager(eager, module, key, samples):
+    (tensor,) = module.contract.signature(key).inputs
+    return eager(Case(key, "", {tensor.name: samples})).outputs
 
 
 @pytest.mark.parametrize("kind", ["embedded", "stock"])
