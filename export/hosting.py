@@ -7,9 +7,10 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import NoReturn
 
@@ -94,12 +95,24 @@ def hosted(server: str, model: str, base_path: Path | None, version: int | None)
         raise ServerStartError(
             "expected --address of a running server or --model-root, got neither"
         )
+    from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
     from serving_config.process import ModelServer
 
     # A model that does not load is said at once, not after five minutes of retries.
-    flags = ("--max_num_load_retries=0", *batching_flags(base_path))
+    flags = ["--max_num_load_retries=0", *batching_flags(base_path)]
     program = find_server(server)
-    with ModelServer(model, base_path, program=program, extra_flags=flags) as process:
+    with ExitStack() as stack:
+        folders = []
+        if version is not None:
+            # By itself a server hosts the newest version only.
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="peakserve-")))
+            config = folder / MODELS_CONFIG
+            config.write_text(models_config_text([ServedModel(model, base_path, (version,))]))
+            flags.append(f"--model_config_file={config}")
+            folders.append(folder)
+        process = stack.enter_context(
+            ModelServer(model, base_path, program=program, extra_flags=flags, folders=folders)
+        )
         yield Host(
             process.grpc_address,
             process.rest_address,

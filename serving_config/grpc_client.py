@@ -86,6 +86,7 @@ class GrpcClient:
         # Bytes in, bytes out: the messages are encoded and decoded in `wire` only.
         self._predict = self._channel.unary_unary(wire.PREDICT_METHOD)
         self._status = self._channel.unary_unary(wire.GET_MODEL_STATUS_METHOD)
+        self._reload = self._channel.unary_unary(wire.RELOAD_CONFIG_METHOD)
 
     def predict(
         self,
@@ -160,6 +161,23 @@ class GrpcClient:
             return self._wire.read_status_reply(reply)
         except ValueError as error:
             raise InvalidReplyError(str(error), transport=TRANSPORT) from error
+
+    def reload_config(self, config: str, *, timeout: float | None = None) -> None:
+        """Replaces the whole list of models that the server hosts.
+
+        The server answers when every newly listed model has a version available.
+
+        Args:
+          config: A `ModelServerConfig` as protobuf text.
+          timeout: Seconds, if not the client's.
+
+        Raises:
+          ServingError: The server refuses the configuration, which is then as it was.
+        """
+        reply = self._call(self._reload, self._wire.reload_request(config), "", timeout)
+        code, text = self._wire.read_reload_reply(reply)
+        if code != "OK":
+            raise ServingError(text, code=code, transport=TRANSPORT, signature="")
 
     def _call(
         self,

@@ -51,6 +51,7 @@ class ModelServer:
       log_path: Where the process writes; by default a temporary file that `stop` removes.
       start_timeout: Seconds that a `with` block waits for the model.
       extra_flags: Appended to the command line.
+      folders: What the flags name beside the base path; a container sees them too.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class ModelServer:
         log_path: str | os.PathLike[str] | None = None,
         start_timeout: float = START_TIMEOUT,
         extra_flags: Sequence[str] = (),
+        folders: Sequence[Path] = (),
     ) -> None:
         self.program = program or find_server()
         self.model_name = model_name
         self.model_base_path = Path(model_base_path).resolve()
         self.start_timeout = start_timeout
         self.extra_flags = tuple(extra_flags)
+        self.folders = tuple(folders)
         self.command: list[str] = []
         self._wanted_ports = (port, rest_api_port)
         self._ports = (0, 0)
@@ -144,6 +147,7 @@ class ModelServer:
             port=self._ports[0],
             rest_api_port=self._ports[1],
             extra_flags=self.extra_flags,
+            folders=self.folders,
         )
         if self._log_path is None:
             handle, name = tempfile.mkstemp(prefix="peakserve-server-", suffix=".log")

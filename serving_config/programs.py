@@ -164,6 +164,7 @@ def launch_command(
     port: int,
     rest_api_port: int,
     extra_flags: Sequence[str] = (),
+    folders: Sequence[Path] = (),
 ) -> list[str]:
     """The command line that hosts one model; the flags are the same for every program.
 
@@ -174,10 +175,11 @@ def launch_command(
       port: The gRPC port; 0 turns gRPC off.
       rest_api_port: The REST port; 0 turns REST off.
       extra_flags: Appended as they are.
+      folders: What the flags name beside the base path; a container sees them too.
     """
     base_path = Path(model_base_path).resolve()
     return [
-        *program.launch([port, rest_api_port], [base_path]),
+        *program.launch([port, rest_api_port], [base_path, *folders]),
         f"--port={port}",
         f"--rest_api_port={rest_api_port}",
         f"--model_name={model_name}",

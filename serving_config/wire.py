@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_pb2,
+    predict_pb2,
+)
 
 from serving_config.framing import Buffer, framed, map_entry, packed_payload, tensor_parts
 from serving_config.status import VersionStatus
@@ -23,6 +29,7 @@ PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 PREDICT_METHOD = f"/{PREDICTION_SERVICE}/Predict"
 GET_MODEL_STATUS_METHOD = f"/{MODEL_SERVICE}/GetModelStatus"
+RELOAD_CONFIG_METHOD = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
 # The generated message classes have no static types.
 TensorMessage = Any
@@ -190,6 +197,27 @@ def read_status_reply(message: bytes) -> dict[int, VersionStatus]:
         )
         for entry in response.model_version_status
     }
+
+
+def reload_request(config: str) -> bytes:
+    """The bytes of a ReloadConfigRequest.
+
+    Args:
+      config: A `ModelServerConfig` as protobuf text.
+    """
+    request = model_management_pb2.ReloadConfigRequest()
+    text_format.Parse(config, request.config)
+    return request.SerializeToString()
+
+
+def read_reload_reply(message: bytes) -> tuple[str, str]:
+    """The status code and text of a ReloadConfigResponse.
+
+    Raises:
+      ValueError: The bytes are no such message.
+    """
+    status = _parsed(model_management_pb2.ReloadConfigResponse(), message).status
+    return code_name(status.error_code), status.error_message
 
 
 def array_of(tensor: TensorMessage) -> np.ndarray:
