@@ -176,7 +176,9 @@ def test_paths_and_names_survive_the_text(tmp_path):
 
 def test_a_server_is_started_on_the_version_that_is_asked_for(program, store):
     server = "embedded" if program.kind == "embedded" else "binary"
-    with hosted(server, "m", store / "m", 1) as host:
-        with GrpcClient(host.grpc_address, model="m", contracts={}) as client:
-            answer = client.predict("", {"x": np.zeros(1, np.float32)}, version=1)
+    with (
+        hosted(server, "m", store / "m", 1) as host,
+        GrpcClient(host.grpc_address, model="m", contracts={}) as client,
+    ):
+        answer = client.predict("", {"x": np.zeros(1, np.float32)}, version=1)
     assert answer["version"] == [1]
