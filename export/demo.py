@@ -36,6 +36,8 @@ def run_demo(model_root: Path, server: str, *, maps_path: Path | None, timeout: 
     _, height, width, channels = samples.maps.shape
     maps = {"height": height, "width": width, "channels": channels}
     for model, options in (("peak_ops", {}), ("keypoints", maps)):
+        if model != "peak_ops":
+            console.print()
         exported = export_and_tell(model, model_root, options=options)
         _prove(console, model, exported, server, samples, timeout)
 
@@ -62,4 +64,3 @@ def _prove(
     console.out(server_line(model, base_path), highlight=False)
     contract = subject.contract
     console.out(curl_snippet(contract, contract.default, version=version), highlight=False)
-    console.print()

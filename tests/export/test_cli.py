@@ -15,7 +15,7 @@ import pytest
 
 from export.maps import draw_maps
 from serving_config.process import free_ports
-from signatures.contract import PEAK_OPS
+from signatures.contract import PEAK_OPS, KeypointOptions, keypoints_contract
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +91,7 @@ def test_export_numbers_versions_and_never_overwrites(tmp_path):
     first = peakserve("export", "--model-root", root)
     assert re.fullmatch(
         r"replayed \d[\d,]+ cases, \d[\d,]+ numbers equal to eager\n"
+        r"warm-up of 11 signatures: the slowest first request takes .* ms after it\n"
         rf"published peak_ops version 1: {root}/peak_ops/1\ncontent sha256:[0-9a-f]{{64}}\n",
         first.stdout,
     )
@@ -135,24 +136,31 @@ def test_demo(tmp_path, kind):
         "demo", "--input", tmp_path / "maps.npy", cwd=tmp_path, **environment_for(kind)
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
-    directory = tmp_path / "models" / "peak_ops" / "1"
-    assert f"exported model: {directory}" in lines
-    assert any(line.startswith("server: ") and kind in line for line in lines)
-    rows = [line.split() for line in lines if " gRPC " in line or " REST " in line]
-    assert len(rows) == 2 * len(PEAK_OPS.signature_keys())
-    for row in rows:
-        cases, refused, numbers, *_, wrong = row[2:]
-        rules = PEAK_OPS.signature(row[0]).rules
-        assert int(cases) >= 4
-        assert int(refused) >= len(rules)
-        assert int(numbers) >= 20
-        assert wrong == "0"
-    *_, server_line, curl_line = lines
-    assert server_line.startswith("tensorflow_model_server --port=8500")
+    of_peak_ops, of_keypoints = done.stdout.split("\n\nreplayed ")
+    check_demo(of_peak_ops, PEAK_OPS, tmp_path, kind, transports=2)
+    contract = keypoints_contract(KeypointOptions(height=6, width=7, channels=2))
+    check_demo(of_keypoints, contract, tmp_path, kind, transports=3)
+    *_, server_line, curl_line = of_peak_ops.splitlines()
     assert curl_line.startswith("curl ")
     if kind == "stock":
         run_both(server_line, curl_line)
+
+
+def check_demo(text, contract, folder, kind, *, transports):
+    """What the demo printed about one family."""
+    lines = text.splitlines()
+    assert f"exported model: {folder / 'models' / contract.name / '1'}" in lines
+    assert any(line.startswith("server: ") and kind in line for line in lines)
+    table = [line.replace("REST rows", "rows") for line in lines]
+    rows = [line.split() for line in table if re.search(" (gRPC|REST|rows) ", line)]
+    assert len(rows) == transports * len(contract.signature_keys())
+    for row in rows:
+        cases, refused, numbers, *_, wrong = row[2:]
+        assert int(cases) >= 4
+        assert int(refused) >= len(contract.signature(row[0]).rules)
+        assert int(numbers) >= 20
+        assert wrong == "0"
+    assert lines[-2].startswith("tensorflow_model_server --port=8500")
 
 
 def run_both(server_line, curl_line):
