@@ -17,6 +17,7 @@ from export.case import Case
 from export.cases import make_cases
 from export.comparison import compare
 from export.eager import Eager
+from export.hosting import wait_for_version
 from export.maps import draw_maps
 from export.replay import ReplayError
 from export.verification import verify
@@ -57,6 +58,8 @@ def host(request, versions):
     )
     flags = (f"--model_config_file={config}", "--grpc_max_threads=32")
     with ModelServer("keypoints", versions, program=program, extra_flags=flags) as server:
+        for version in (1, 2):
+            wait_for_version(server.grpc_address, "keypoints", version, seconds=60)
         yield server
 
 

@@ -11,8 +11,14 @@ from signatures.contract import PEAK_OPS
 from signatures.peak_ops import FUNCTIONS
 
 HELPERS = {
+    "batching.batched": "a body behind a batcher of its own",
+    "batching.in_runs": "a large request cut into runs",
+    "batching.no_samples": "what zero samples give",
     "crops.crop_body": "crops without the guard, for bodies that need them",
     "crops.ensure_odd": "arithmetic of every window, usable by itself",
+    "frames.nominal_placement": "points of maps in the image, by stride and scale",
+    "frames.placement": "points of maps in an image of known size",
+    "frames.scaled_sizes": "the rounding of scaled sizes, in the graph",
     "gathering.gather_pixels": "exact reads behind crops and refinement",
     "gathering.indices": "sample and channel columns of checked rows",
     "gathering.nearest_pixels": "rounding and clamping behind crops and refinement",
@@ -29,6 +35,11 @@ HELPERS = {
     "local_peaks.find_local_peaks_strict": "served as find_local_peaks",
     "local_peaks.first_mask": "the dense form of the plateau rule first",
     "local_peaks.strict_mask": "the dense form of the plateau rule strict",
+    "pictures.decode_each": "pictures to tensors of one shape, bad ones apart",
+    "pictures.decode_one": "one picture of any size",
+    "pictures.decoded": "one JPEG or PNG, its header first",
+    "points.global_points": "the global peaks of keypoints models",
+    "points.local_points": "the local peaks of keypoints models",
     "tracing.tensor_spec": "a contract's input as a spec",
     "tracing.traced": "a contract and a body as a tf.function",
     "windowed.moved": "adds offsets to rounded pixels",
