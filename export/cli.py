@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.commands.config import config
 from export.commands.versions import versions
 
 
@@ -244,6 +245,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
     run_demo(model_root, server, maps_path=maps_path, timeout=timeout)
 
 
+main.add_command(config)
 main.add_command(versions)
 
 

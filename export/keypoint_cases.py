@@ -123,8 +123,11 @@ def keypoint_cases(
             requests["maps"] = as_input(fitted_maps(maps, options), tensor.dtype)
         elif tensor.name == "images" and images is not None:
             requests["several"] = fitted_images(images[:SEVERAL], options)
-        if options.batching != "server":
-            # The server's batcher refuses what is larger than a batch.
+        if options.batching == "server":
+            # The server's batcher has an empty request wait for others, and refuses what is
+            # larger than a batch.
+            del requests["zero_samples"]
+        else:
             every = np.concatenate(list(requests.values()))
             requests["beyond_max_batch"] = np.resize(
                 every, (options.max_batch + 1, *every.shape[1:])

@@ -106,6 +106,12 @@ def sweep() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def strict_text() -> ModuleType:
+    """Strict readers of protobuf text."""
+    return load_module(Path(__file__).parent / "serving_config" / "strict_text.py")
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """Small networks whose maps are known."""
     return load_module(Path(__file__).with_name("networks.py"))
