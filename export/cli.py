@@ -148,14 +148,23 @@ def inspect(model: str, model_root: Path, version: int | None) -> None:
     show_default=True,
     help="Where the embedded host listens; the stock server listens on every interface.",
 )
-def serve(model: str, model_root: Path, server: str, port: int, rest_port: int, host: str) -> None:
+@click.option("--gpu", is_flag=True, help="On a GPU, or not at all.")
+def serve(
+    model: str,
+    model_root: Path,
+    server: str,
+    port: int,
+    rest_port: int,
+    host: str,
+    gpu: bool,
+) -> None:
     """Host a model with tensorflow_model_server, or with the embedded host if there is none.
 
     The server takes this command's place: it gets its signals and ends with it.
     """
     from export.hosting import serve_in_place
 
-    serve_in_place(model, model_root, server, port=port, rest_port=rest_port, host=host)
+    serve_in_place(model, model_root, server, port=port, rest_port=rest_port, host=host, gpu=gpu)
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from serving_config.batching import batching_flags
 from serving_config.errors import ServerStartError, ServingError
 from serving_config.programs import (
     BINARY_NAME,
+    DOCKER,
     EMBEDDED,
     STOCK,
     ServerProgram,
@@ -30,6 +32,8 @@ from serving_config.programs import (
 )
 
 GRPC_PORT, REST_PORT = 8500, 8501
+# In the model root, beside the models; no model's name starts with a dot.
+CONFIGURATIONS = ".serving"
 _POLL_SECONDS = 0.2
 
 
@@ -165,30 +169,76 @@ def server_line(model: str, base_path: Path) -> str:
 
 
 def serve_in_place(
-    model: str, model_root: Path, server: str, *, port: int, rest_port: int, host: str
+    model: str,
+    model_root: Path,
+    server: str,
+    *,
+    port: int,
+    rest_port: int,
+    host: str,
+    gpu: bool = False,
 ) -> NoReturn:
-    """Replaces this process by a server on the newest version of a model.
+    """Replaces this process by a server on a model, with the configuration that `config` writes.
+
+    The configuration is in `MODEL_ROOT/.serving/MODEL`, where `versions promote --config-dir` can
+    move labels of the running server.
 
     Raises:
       StoreError: There is no version to host.
-      ServerStartError: There is no such server.
+      ServerStartError: There is no such server, or no GPU for it.
+      ConfigurationError: The configuration cannot be written.
     """
+    from export.configuration import write_configuration
+    from serving_config.launch import ServerPlan, flags_of
+
     directory = require_version(model, model_root)
     if split_addresses(server):
         raise ServerStartError(f"expected a server to start, got the address {server}")
-    program = find_server(server)
-    command = launch_command(
-        program,
-        model_name=model,
-        model_base_path=directory.parent,
-        port=port,
-        rest_api_port=rest_port,
-        extra_flags=(
-            *batching_flags(directory.parent),
-            *((f"--host={host}",) if program.kind == EMBEDDED else ()),
-        ),
-    )
+    program = find_server(gpu_server(server)) if gpu else find_server(server)
+    if gpu:
+        require_gpu(program)
+    out = directory.parents[1] / CONFIGURATIONS / model
+    batching = bool(batching_flags(directory.parent))
+    plan = ServerPlan(port=port, rest_port=rest_port, gpu=gpu, batching=batching)
+    write_configuration(directory.parents[1], out, plan, models=[model])
+    command = [
+        *program.launch([port, rest_port], [directory.parent, out]),
+        *map(str, flags_of(plan, out)),
+        *((f"--host={host}",) if program.kind == EMBEDDED else ()),
+    ]
     click.echo(f"hosting {model} {directory.name} with {program.version_text}", err=True)
     click.echo(shlex.join(command), err=True)
     sys.stdout.flush()
     os.execv(command[0], command)
+
+
+def gpu_server(server: str) -> str:
+    """The `--server` option for a GPU: the container's image is another one."""
+    if server == DOCKER:
+        return f"{DOCKER}:latest-gpu"
+    return server if server.endswith("-gpu") or not server.startswith(DOCKER) else f"{server}-gpu"
+
+
+def require_gpu(program: ServerProgram) -> None:
+    """Refuses a server that would run on the CPU without saying so.
+
+    Raises:
+      ServerStartError: It is the embedded host, or the driver shows no GPU.
+    """
+    if program.kind == EMBEDDED:
+        raise ServerStartError(
+            "expected a stock server for --gpu, got the embedded host; install "
+            f"{BINARY_NAME}, or pass --server docker"
+        )
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30, check=False
+        )
+        found = done.stdout.strip() if done.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired):
+        found = ""
+    if not found:
+        raise ServerStartError(
+            "expected a GPU for --gpu, got none from nvidia-smi --list-gpus; "
+            "leave --gpu out to serve on the CPU"
+        )

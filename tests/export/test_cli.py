@@ -220,6 +220,29 @@ def test_serve_and_verify(published, kind, tmp_path):
         server.communicate(timeout=30)
 
 
+def test_serve_on_a_gpu_or_not_at_all(published, tmp_path):
+    """The embedded host has none; a stock server is not started where the driver shows none."""
+    root = published.parents[1]
+    done = peakserve("serve", "--model-root", root, "--server", "embedded", "--gpu")
+    assert done.returncode == 1
+    assert "expected a stock server for --gpu, got the embedded host" in done.stderr
+    server = tmp_path / "tensorflow_model_server"
+    server.write_text("#!/bin/sh\necho a server\n")
+    server.chmod(0o755)
+    only = {"PATH": str(tmp_path), "PEAKSERVE_MODEL_SERVER": str(server)}
+    done = peakserve("serve", "--model-root", root, "--server", "binary", "--gpu", **only)
+    assert done.returncode == 1
+    assert "expected a GPU for --gpu, got none from nvidia-smi" in done.stderr
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho GPU 0: a card\n")
+    smi.chmod(0o755)
+    server.write_text('#!/bin/sh\necho "$@"\n')
+    done = peakserve("serve", "--model-root", root, "--server", "binary", "--gpu", **only)
+    assert done.returncode == 0, done.stderr
+    assert "--per_process_gpu_memory_fraction=0.9" in done.stdout
+    assert f"--model_config_file={root}/.serving/peak_ops/models.config" in done.stdout
+
+
 def wait_until_available(client, process):
     from serving_config.errors import ServingError
 
