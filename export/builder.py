@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from export.differences import BreakingChangeError, breaking, differences_of
+from export.doctor import examine
+from export.doctor.findings import Finding
 from export.identity import content_hash
 from export.manifest import ManifestError, read_manifest, write_manifest
 from export.network_source import NetworkSource
@@ -112,6 +114,7 @@ def export_model(
       StoreError: The version exists, or the folder cannot be written.
       ReplayError: The exported model does not answer as eager does.
       BreakingChangeError: Clients of the newest version could not use this one.
+      DoctorError: A server could not host the model.
       InvalidInputError: Warm-up requests that the model would refuse.
     """
     module = module or PeakOps()
@@ -132,6 +135,10 @@ def export_model(
                 raise Unchanged(newest)
             if not allow_breaking:
                 _refuse_breaking(newest, before, staging)
+        progress("examining")
+        errors = examine(staging).errors
+        if errors:
+            raise DoctorError(errors)
         progress("replaying in a fresh process")
         counts = replay(staging, source)
         progress("publishing")
@@ -141,6 +148,20 @@ def export_model(
     except Unchanged as same:
         return Exported(same.version, store.version_path(same.version), content, False, None)
     return Exported(number, directory, content, True, counts)
+
+
+class DoctorError(RuntimeError):
+    """A staged model that a server could not host; it is not published.
+
+    Attributes:
+      errors: What the doctor found.
+    """
+
+    def __init__(self, errors: list[Finding]) -> None:
+        self.errors = errors
+        lines = [f"not published: the doctor found {len(errors)} errors"]
+        lines += [f"  {error.code}: {error.sentence}; {error.fix}" for error in errors]
+        super().__init__("\n".join(lines))
 
 
 def _refuse_breaking(newest: int, before: Path, after: Path) -> None:

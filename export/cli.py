@@ -10,6 +10,7 @@ import click
 
 from export import options
 from export.commands.config import config
+from export.commands.doctor import doctor
 from export.commands.versions import versions
 
 
@@ -255,6 +256,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
 
 
 main.add_command(config)
+main.add_command(doctor)
 main.add_command(versions)
 
 

@@ -164,7 +164,10 @@ class Frames:
             pixels *= np.float32(options.input_max / _WHITE)
         wanted = self._input_size(scaled)
         missing = wanted - scaled
-        paddings = tf.pad(missing[:, None], [[1, 1], [1, 0]])
+        # Put together by hand: padding integers has no kernel on a GPU.
+        none = tf.zeros([], tf.int64)
+        paddings = tf.stack([none, none, none, missing[0], none, missing[1], none, none])
+        paddings = tf.reshape(paddings, [4, 2])
         padded = tf.pad(pixels, paddings)
         return tf.ensure_shape(padded, [None, *self.input_shape])
 

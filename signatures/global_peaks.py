@@ -35,10 +35,12 @@ def _row_maxima(imgs: tf.Tensor) -> tf.Tensor:
 def _first(condition: tf.Tensor, axis: int) -> tf.Tensor:
     """The index of the first true element along an axis, or the axis' size: int64."""
     size = tf.shape(condition, out_type=tf.int64)[axis]
-    indices = tf.range(size, dtype=tf.int64)
     shape = [1] * condition.shape.rank
     shape[axis] = -1
-    return tf.reduce_min(tf.where(condition, tf.reshape(indices, shape), size), axis=axis)
+    # In float64, which is exact here: minima of integers have no kernel on a GPU.
+    indices = tf.reshape(tf.cast(tf.range(size, dtype=tf.int64), tf.float64), shape)
+    firsts = tf.reduce_min(tf.where(condition, indices, tf.cast(size, tf.float64)), axis=axis)
+    return tf.cast(firsts, tf.int64)
 
 
 def global_maxima(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -86,10 +86,11 @@ def _is_first_of_plateau(values: tf.Tensor, top: tf.Tensor) -> tf.Tensor:
         spoilt |= top & tf.equal(values, neighbour) & ~is_top
 
     def spread(labels: tf.Tensor) -> tf.Tensor:
-        smallest = labels
-        for neighbour in _shifted(labels, count):
-            smallest = tf.minimum(smallest, neighbour)
-        smallest = tf.where(top, smallest, count)
+        # In float64, which is exact here: padding integers has no kernel on a GPU.
+        least = exact = tf.cast(labels, tf.float64)
+        for neighbour in _shifted(exact, tf.cast(count, tf.float64)):
+            least = tf.minimum(least, neighbour)
+        smallest = tf.where(top, tf.cast(least, tf.int64), count)
         # The component's root learns of a smaller neighbour, then everybody asks their root.
         table = tf.range(count + 1, dtype=tf.int64)
         roots = tf.tensor_scatter_nd_min(

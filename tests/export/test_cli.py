@@ -97,7 +97,7 @@ def test_export_numbers_versions_and_never_overwrites(tmp_path):
     )
     assert (
         first.stderr
-        == "tracing and staging ...\nreplaying in a fresh process ...\npublishing ...\n"
+        == "tracing and staging ...\nexamining ...\nreplaying in a fresh process ...\npublishing ...\n"
     )
     again = peakserve("export", "--model-root", root, "--version", 1)
     assert again.returncode == 1
