@@ -11,11 +11,13 @@ import pytest
 import tensorflow as tf
 
 import signatures.keypoints
+from export import builder
 from export.batch_safety import batch_faults
 from export.builder import export_model, write_saved_model
 from export.case import Case
 from export.cases import make_cases
 from export.comparison import compare
+from export.doctor.diagnosis import Diagnosis
 from export.eager import Eager
 from export.hosting import wait_for_version
 from export.maps import draw_maps
@@ -250,6 +252,8 @@ def test_one_name_for_two_batchers_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr(
         signatures.keypoints, "batched", lambda name, body, options: batched("x", body, options)
     )
+    # The doctor sees it first.
+    monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, []))
     with pytest.raises(ReplayError, match="differs from eager"):
         export_model(tmp_path, Keypoints(FIRST))
     assert not list(tmp_path.rglob("saved_model.pb"))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from export import builder
-from export.builder import export_model, write_saved_model
+from export.builder import DoctorError, export_model, write_saved_model
+from export.doctor.diagnosis import Diagnosis
 from export.replay import ReplayError
 from export.warmup import (
     WARMUP_FILE,
@@ -98,6 +99,9 @@ def test_a_record_that_fails_is_not_published(tmp_path, monkeypatch):
         yield "smooth_imgs", {"imgs": np.zeros([2, 3], np.float32)}
 
     monkeypatch.setattr("export.warmup.warmup_requests", spoilt)
+    with pytest.raises(DoctorError, match="warmup-request: .* record 0 for smooth_imgs"):
+        export_model(tmp_path)
+    monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, []))
     with pytest.raises(ReplayError, match="warm-up record 0 for smooth_imgs"):
         export_model(tmp_path)
     assert not list(tmp_path.rglob("saved_model.pb"))
