@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from serving_config.launch import Flag, ServerPlan, flags_of
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
@@ -55,10 +56,11 @@ class Deployment:
 
 def probe_command(models: Sequence[ServedModel], rest_port: int) -> list[str]:
     """A command that succeeds when every model has an available version."""
+    # The whole state: the error code of a version that failed may be UNAVAILABLE.
     checks = [
         f"exec 3<>/dev/tcp/127.0.0.1/{rest_port} && "
-        f"printf 'GET /v1/models/{model.name} HTTP/1.0\\r\\n\\r\\n' >&3 && "
-        "grep --quiet AVAILABLE <&3"
+        f"printf 'GET %s HTTP/1.0\\r\\n\\r\\n' '/v1/models/{quote(model.name, safe='')}' >&3 && "
+        'grep --quiet \'"state": "AVAILABLE"\' <&3'
         for model in models
     ]
     return ["bash", "-c", " && ".join(checks)]
