@@ -142,10 +142,10 @@ def _texts(
         targets = [f"127.0.0.1:{plan.rest_port}"]
         yield SCRAPE_FILE, _yaml(scrape_config(targets)), "Prometheus: what to scrape"
         yield ALERTS_FILE, _yaml(alert_rules()), "Prometheus: when to alert"
-    deployment = Deployment(plan, tuple(served), image_tag)
+    deployment = Deployment(plan, tuple(served), image_tag, user=_container_user())
     yield (
         COMPOSE_FILE,
-        _yaml(compose(deployment, model_root, out), head=_tried(deployment)),
+        _yaml(compose(deployment, model_root, out), head=_compose_head(deployment)),
         "Docker Compose: docker compose up",
     )
     # Inside a cluster TLS is the mesh's, and a key belongs into a Secret of the cluster's own.
@@ -160,6 +160,22 @@ def _texts(
         _yaml(inference_service(clear), head=_tried(deployment)),
         f"KServe, instead of the Deployment; needs the ConfigMap of {KUBERNETES_FILE}",
     )
+
+
+def _container_user() -> str:
+    """Who reads this machine's folders in a container: whoever wrote them, but never root."""
+    if os.getuid() == 0:
+        return Deployment.user
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _compose_head(deployment: Deployment) -> str:
+    lines = ["# Stopping takes the whole stop_grace_period, in which requests are finished."]
+    if deployment.plan.tls:
+        lines.append(
+            f"# {SSL_CONFIG} can be read by its owner only: give it to user {deployment.user}."
+        )
+    return _tried(deployment) + "\n".join(lines) + "\n"
 
 
 def _tried(deployment: Deployment) -> str:

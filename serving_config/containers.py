@@ -1,7 +1,9 @@
 """The stock server in containers: Docker Compose, Kubernetes, KServe.
 
-The server ends at once when it is told to, and requests in flight are lost: traffic must be
-taken away first. Its image has no HTTP client, so that probes speak HTTP through bash.
+The server has no handler for SIGTERM: as any process it ends at once and requests in flight are
+lost, but as the first process of a container it is not touched (measured: it went on answering),
+and ends when the grace period does. So it is the first process everywhere, and the grace period
+is the time in which requests are finished.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from serving_config.launch import Flag, ServerPlan, flags_of
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
 from serving_config.monitoring import MONITORING_CONFIG, monitoring_config_text
+from serving_config.probes import probe_command
 from serving_config.programs import BINARY_NAME, IMAGE
 
 COMPOSE_FILE = "compose.yaml"
@@ -27,6 +29,17 @@ CLAIM = "peakserve-models"
 _NOBODY = 65534
 _CONFIG_MOUNT, _MODELS_MOUNT = "/config", "/models"
 _DRAIN_SECONDS = 15
+# Longest request that is still finished after the endpoint has gone.
+_FINISH_SECONDS = 30
+# A busy server answered its health check after up to 0.6 s; one second is Kubernetes' default.
+_PROBE_SECONDS = 5
+# A client resolves the headless Service again when a connection ends; without an age it would
+# never see a pod that was added.
+_CONNECTION_AGE = Flag(
+    "grpc_channel_arguments",
+    "grpc.max_connection_age_ms=300000,grpc.max_connection_age_grace_ms=60000",
+    "Clients connect again every five minutes, and so find pods that were added.",
+)
 
 # Exporter and server versions of which every case was compared, and where.
 TRIED = (("2.21.0", "2.20.0", "CPU, a local build of the stock server"),)
@@ -41,12 +54,15 @@ class Deployment:
       models: What it hosts; their base paths are those of this machine.
       image_tag: Of `tensorflow/serving`, without `-gpu`.
       replicas: Pods.
+      user: `UID:GID` in Docker Compose, which mounts folders of this machine: must be able to
+        read them.
     """
 
     plan: ServerPlan
     models: tuple[ServedModel, ...]
     image_tag: str = IMAGE_TAG
     replicas: int = 2
+    user: str = f"{_NOBODY}:{_NOBODY}"
 
     @property
     def image(self) -> str:
@@ -54,45 +70,34 @@ class Deployment:
         return f"{IMAGE}:{self.image_tag}{'-gpu' if self.plan.gpu else ''}"
 
 
-def probe_command(models: Sequence[ServedModel], rest_port: int) -> list[str]:
-    """A command that succeeds when every model has an available version."""
-    # The whole state: the error code of a version that failed may be UNAVAILABLE.
-    checks = [
-        f"exec 3<>/dev/tcp/127.0.0.1/{rest_port} && "
-        f"printf 'GET %s HTTP/1.0\\r\\n\\r\\n' '/v1/models/{quote(model.name, safe='')}' >&3 && "
-        'grep --quiet \'"state": "AVAILABLE"\' <&3'
-        for model in models
-    ]
-    return ["bash", "-c", " && ".join(checks)]
-
-
 def compose(deployment: Deployment, model_root: Path, config_dir: Path) -> dict[str, Any]:
     """A Compose file; folders keep their paths inside, so that one models.config fits both."""
     plan = deployment.plan
+    probe = probe_command(deployment.models, plan.port, plan.rest_port)
+    paths = [_for_compose(str(path)) for path in (model_root, config_dir)]
     service: dict[str, Any] = {
         "image": deployment.image,
         "entrypoint": [BINARY_NAME],
-        "command": [str(flag) for flag in flags_of(plan, config_dir)],
+        "command": [_for_compose(str(flag)) for flag in flags_of(plan, config_dir)],
         "ports": [f"{port}:{port}" for port in (plan.port, plan.rest_port) if port],
         "volumes": [
-            {"type": "bind", "source": str(path), "target": str(path), "read_only": True}
-            for path in (model_root, config_dir)
+            {"type": "bind", "source": path, "target": path, "read_only": True} for path in paths
         ],
-        "user": f"{_NOBODY}:{_NOBODY}",
+        "user": deployment.user,
         "read_only": True,
         "tmpfs": ["/tmp"],
-        "init": True,
+        # No init process: it would pass SIGTERM on, and requests in flight would be lost.
+        "init": False,
         "restart": "unless-stopped",
-        "stop_grace_period": "30s",
-    }
-    if plan.rest_port:
-        service["healthcheck"] = {
-            "test": ["CMD", *_for_compose(probe_command(deployment.models, plan.rest_port))],
+        "stop_grace_period": f"{_FINISH_SECONDS}s",
+        "healthcheck": {
+            "test": ["CMD", *map(_for_compose, probe)],
             "interval": "10s",
-            "timeout": "5s",
+            "timeout": f"{_PROBE_SECONDS}s",
             "retries": 3,
             "start_period": "120s",
-        }
+        },
+    }
     if plan.gpu:
         device = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
         service["deploy"] = {"resources": {"reservations": {"devices": [device]}}}
@@ -112,7 +117,7 @@ def kubernetes(deployment: Deployment) -> list[dict[str, Any]]:
         MONITORING_CONFIG: monitoring_config_text(),
     }
     pod = _pod(deployment)
-    pod["terminationGracePeriodSeconds"] = _DRAIN_SECONDS + 30
+    pod["terminationGracePeriodSeconds"] = _DRAIN_SECONDS + _FINISH_SECONDS
     ports = [{"name": "grpc", "port": deployment.plan.port, "targetPort": "grpc"}]
     if deployment.plan.rest_port:
         ports.append({"name": "rest", "port": deployment.plan.rest_port, "targetPort": "rest"})
@@ -180,7 +185,13 @@ def _pod(deployment: Deployment) -> dict[str, Any]:
         "command": [BINARY_NAME],
         "args": [str(flag) for flag in _flags(deployment)],
         "ports": ports,
-        "livenessProbe": {"grpc": {"port": plan.port}, "periodSeconds": 10, "failureThreshold": 6},
+        # Answered by an overloaded server too, whose requests are refused.
+        "livenessProbe": {
+            "grpc": {"port": plan.port},
+            "periodSeconds": 10,
+            "timeoutSeconds": _PROBE_SECONDS,
+            "failureThreshold": 6,
+        },
         "startupProbe": {"grpc": {"port": plan.port}, "periodSeconds": 5, "failureThreshold": 60},
         "lifecycle": {
             # The endpoint goes away while the server still answers.
@@ -200,11 +211,11 @@ def _pod(deployment: Deployment) -> dict[str, Any]:
     }
     if plan.rest_port:
         container["readinessProbe"] = {
-            "exec": {"command": probe_command(deployment.models, plan.rest_port)},
-            "periodSeconds": 5,
+            "exec": {"command": probe_command(deployment.models, plan.port, plan.rest_port)},
         }
     else:
-        container["readinessProbe"] = {"grpc": {"port": plan.port}, "periodSeconds": 5}
+        container["readinessProbe"] = {"grpc": {"port": plan.port}}
+    container["readinessProbe"] |= {"periodSeconds": 5, "timeoutSeconds": _PROBE_SECONDS}
     if plan.gpu:
         container["resources"]["limits"] = {"nvidia.com/gpu": 1}
     return {
@@ -219,7 +230,11 @@ def _pod(deployment: Deployment) -> dict[str, Any]:
 
 
 def _flags(deployment: Deployment) -> list[Flag]:
-    return flags_of(deployment.plan, _CONFIG_MOUNT)
+    """The flags inside a pod; what was asked for comes last and wins."""
+    plan = deployment.plan
+    extra = len(plan.extra)
+    flags = flags_of(plan, _CONFIG_MOUNT)
+    return [*flags[: len(flags) - extra], _CONNECTION_AGE, *flags[len(flags) - extra :]]
 
 
 def _mounted(models: Sequence[ServedModel]) -> list[ServedModel]:
@@ -230,6 +245,6 @@ def _mounted(models: Sequence[ServedModel]) -> list[ServedModel]:
     ]
 
 
-def _for_compose(command: Sequence[str]) -> list[str]:
+def _for_compose(text: str) -> str:
     """Compose replaces `$NAME`; a doubled sign stands for itself."""
-    return [word.replace("$", "$$") for word in command]
+    return text.replace("$", "$$")

@@ -236,13 +236,13 @@ def test_labels_answer_and_health_is_serving(stock):
         status = stub.Check(health_pb2.HealthCheckRequest(service=""), timeout=10).status
     assert status == health_pb2.HealthCheckResponse.SERVING
     port = int(rest_address.rpartition(":")[2])
-    from serving_config.containers import probe_command
     from serving_config.models_config import ServedModel
+    from serving_config.probes import probe_command
 
     models = [ServedModel(name, Path("/")) for name in ("keypoints", "peak_ops")]
-    subprocess.run(probe_command(models, port), check=True, timeout=10)
+    subprocess.run(probe_command(models, 0, port), check=True, timeout=10)
     missing = [ServedModel("other", Path("/"))]
-    assert subprocess.run(probe_command(missing, port), check=False, timeout=10).returncode
+    assert subprocess.run(probe_command(missing, 0, port), check=False, timeout=10).returncode
 
 
 def test_both_batchers_batch_and_peak_ops_is_alone(stock, tell):
