@@ -139,9 +139,10 @@ def _texts(
     yield SCRIPT, script_text(flags_of(plan, out)), "starts the server here, every flag explained"
     if plan.rest_port:
         yield MONITORING_CONFIG, monitoring_config_text(), "turns the metrics page on"
+        names = [model.name for model in served]
         targets = [f"127.0.0.1:{plan.rest_port}"]
         yield SCRAPE_FILE, _yaml(scrape_config(targets)), "Prometheus: what to scrape"
-        yield ALERTS_FILE, _yaml(alert_rules()), "Prometheus: when to alert"
+        yield ALERTS_FILE, _yaml(alert_rules(names)), "Prometheus: when to alert"
     deployment = Deployment(plan, tuple(served), image_tag, user=_container_user())
     yield (
         COMPOSE_FILE,

@@ -6,6 +6,8 @@ in microseconds.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,11 @@ _LATENCY = f"{_SERVING}request_latency"
 _LOADS = ":tensorflow:cc:saved_model:load_attempt_count"
 _BATCH_DELAY = f"{_SERVING}batching:batch_delay_us_v2"
 _QUEUEING = f"{_SERVING}batching_session:queuing_latency"
+# Where the hosted models' names go: the server counts whatever name a request asks for, so that
+# anybody could set off an alert.
+MODELS = "{models}"
+# Ends of requests that say nothing about the server or its model.
+_NOT_OURS = "OK|INVALID_ARGUMENT|CANCELLED"
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Alert:
     Attributes:
       name: The alert's name.
       metrics: The metrics of the expression, as the server's page names their series.
-      expression: PromQL.
+      expression: PromQL; `MODELS` stands for the selector of the hosted models.
       lasting: How long it must hold.
       severity: `page` or `ticket`.
       summary: What has happened.
@@ -52,17 +59,25 @@ ALERTS = (
           "a model server does not answer its metrics page",
           "its log: at its start it ends if one model of many cannot be loaded"),
     Alert("ModelRequestsFail", (_REQUESTS,),
-          f'sum by (model_name) (rate({_REQUESTS}{{status!="OK"}}[5m]))\n'
-          f"  / sum by (model_name) (rate({_REQUESTS}[5m])) > 0.05",
-          "5m", "page", "more than 5% of a model's requests fail",
-          "which status; INVALID_ARGUMENT is a client's mistake"),
+          f'sum by (model_name) (rate({_REQUESTS}{{{MODELS},status!~"{_NOT_OURS}"}}[5m]))\n'
+          f"  / sum by (model_name) (rate({_REQUESTS}{{{MODELS}}}[5m])) > 0.05",
+          "5m", "page", "more than 5% of a model's requests fail, and not by a client's mistake",
+          "which status; with NOT_FOUND the model has no version that is ready, or clients ask for "
+          "one that has gone"),
+    Alert("ClientsSendBadRequests", (_REQUESTS,),
+          f'sum by (model_name) (rate({_REQUESTS}{{{MODELS},status="INVALID_ARGUMENT"}}[15m]))\n'
+          f"  / sum by (model_name) (rate({_REQUESTS}{{{MODELS}}}[15m])) > 0.05",
+          "30m", "ticket", "more than 5% of a model's requests are refused for what they contain",
+          "the refusals' sentences at the clients; shapes and dtypes of a version just promoted"),
     Alert("ModelIsSlow", (f"{_LATENCY}_bucket",),
           f"histogram_quantile(0.99, sum by (le, model_name) (rate({_LATENCY}_bucket[5m])))"
           " > 1000000",
           "10m", "ticket", "the slowest 1% of a model's requests take over a second",
           "batch delay, the GPU's load, map-sized requests over REST"),
     Alert("ModelDoesNotLoad", (_LOADS,),
-          f'increase({_LOADS}{{status="fail"}}[10m]) > 0', "0m", "ticket",
+          # A counter that appears with its first failure has not increased: it is new.
+          f'({_LOADS}{{status="fail"}} unless {_LOADS}{{status="fail"}} offset 10m)\n'
+          f'  or increase({_LOADS}{{status="fail"}}[10m]) > 0', "0m", "ticket",
           "a version could not be loaded; the one before it goes on serving",
           "the label model_path; publish again, or roll back with peakserve versions rollback"),
     Alert("BatchesWait", (f"{_BATCH_DELAY}_bucket",),
@@ -97,8 +112,14 @@ def scrape_config(targets: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def alert_rules(alerts: Sequence[Alert] = ALERTS) -> dict[str, Any]:
-    """Prometheus' file of alerting rules."""
+def alert_rules(models: Sequence[str], alerts: Sequence[Alert] = ALERTS) -> dict[str, Any]:
+    """Prometheus' file of alerting rules.
+
+    Args:
+      models: Names of the hosted models.
+      alerts: The rules.
+    """
+    selector = _model_selector(models)
     return {
         "groups": [
             {
@@ -106,7 +127,7 @@ def alert_rules(alerts: Sequence[Alert] = ALERTS) -> dict[str, Any]:
                 "rules": [
                     {
                         "alert": alert.name,
-                        "expr": alert.expression,
+                        "expr": alert.expression.replace(MODELS, selector),
                         "for": alert.lasting,
                         "labels": {"severity": alert.severity},
                         "annotations": {"summary": alert.summary, "action": alert.action},
@@ -116,3 +137,14 @@ def alert_rules(alerts: Sequence[Alert] = ALERTS) -> dict[str, Any]:
             }
         ]
     }
+
+
+def _model_selector(models: Sequence[str]) -> str:
+    r"""The selector of a metric that picks models by name.
+
+    >>> print(_model_selector(["keypoints", "a.b"]))
+    model_name=~"keypoints|a\\.b"
+    """
+    pattern = "|".join(re.escape(name).replace(r"\ ", " ") for name in models)
+    # PromQL's strings have JSON's escapes.
+    return f"model_name=~{json.dumps(pattern, ensure_ascii=False)}"

@@ -14,6 +14,7 @@ import httpx
 import jsonschema
 import kubernetes_validate
 import numpy as np
+import promql_parser
 import pytest
 import yaml
 from google.protobuf import text_format
@@ -26,7 +27,7 @@ from export.version_labels import labels_in
 from export.warmup import default_shapes
 from serving_config.grpc_client import GrpcClient
 from serving_config.launch import FORBIDDEN, ServerPlan
-from serving_config.monitoring import ALERTS
+from serving_config.monitoring import ALERTS, alert_rules
 from serving_config.ports import free_ports
 from serving_config.programs import find_server
 from signatures import PeakOps
@@ -155,6 +156,31 @@ def test_every_flag_is_one_of_the_server_and_has_its_reason(written):
     assert "enable_per_model_batching_parameters" in flags
     for flag in flags:
         assert re.search(rf"^# .*\n(# .*\n)*set -- \"\$@\" '?--{flag}=", script, re.M), flag
+
+
+def test_alerts_are_promql_about_the_hosted_models(written):
+    """An unknown name in a request, or a client's bad request, wakes nobody."""
+    (rules,) = yaml.safe_load((written() / "alerts.yml").read_text())["groups"]
+    assert [rule["alert"] for rule in rules["rules"]] == [alert.name for alert in ALERTS]
+    for rule in rules["rules"]:
+        promql_parser.parse(rule["expr"])
+        assert "{models}" not in rule["expr"]
+        selectors = re.findall(r":request_count\{([^}]*)\}", rule["expr"])
+        assert all('model_name=~"keypoints|peak_ops"' in text for text in selectors)
+    pages = [rule["expr"] for rule in rules["rules"] if rule["labels"]["severity"] == "page"]
+    assert not [expr for expr in pages if "request_count" in expr and "INVALID_ARG" not in expr]
+
+
+def test_odd_names_of_models_stay_one_name_in_promql():
+    names = ['a"b', "c|d", "e\\f", "g h"]
+    for rule in alert_rules(names)["groups"][0]["rules"]:
+        promql_parser.parse(rule["expr"])
+    fails = alert_rules(names)["groups"][0]["rules"][1]["expr"]
+    selector = re.search(r'model_name=~("(?:[^"\\]|\\.)*")', fails)
+    assert selector
+    pattern = json.loads(selector[1])
+    assert all(re.fullmatch(pattern, name) for name in names)
+    assert not re.fullmatch(pattern, "c")
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)
