@@ -184,7 +184,7 @@ def check(labels):
 def test_two_writers_that_are_killed_leave_a_sound_store(labels, tmp_path, tell):
     """Each of two writers is killed at random moments, while the other goes on."""
     draw = random.Random(0)
-    kills, seen = 60, set()
+    kills, seen = 40, set()
     writers = [start_writer(tmp_path, 0), start_writer(tmp_path, 1)]
     try:
         for number in range(kills):
