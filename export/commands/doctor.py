@@ -1,62 +1,70 @@
-"""The command `doctor`: what would go wrong when a model server hosts a SavedModel."""
+"""The command `doctor`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from export.doctor import BATCHING, SERVER_VERSION
+
 
 @click.command()
-@click.argument("model_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--gpu", is_flag=True, help="Look at placement and copies on a GPU too.")
+@click.argument(
+    "directory",
+    metavar="MODEL_DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
+@click.option(
+    "--gpu",
+    is_flag=True,
+    help="Also tell what would run where on a machine with a GPU; none is needed for that.",
+)
 @click.option(
     "--batching",
-    type=click.Choice(("server", "in-graph")),
-    help="How requests will be joined; what the directory shows if left out.",
+    type=click.Choice(BATCHING),
+    help="How requests are to be joined; what the directory shows if left out.",
 )
-@click.option("--server-version", help="The model server's version, such as 2.20.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--server-version",
+    default=SERVER_VERSION,
+    show_default=True,
+    help="The model server that will host it, MAJOR.MINOR.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
 def doctor(
     context: click.Context,
-    model_dir: Path,
+    directory: Path,
     gpu: bool,
     batching: str | None,
-    server_version: str | None,
+    server_version: str,
     as_json: bool,
 ) -> None:
-    """Look for faults in MODEL_DIR, ours or not; the exit code is 1 where there are errors.
+    """Look for what would go wrong when a model server hosts a SavedModel, ours or any other.
 
-    MODEL_DIR is a version's directory, or a folder of numbered versions, of which the newest is
-    looked at. The model is read, and never run.
+    MODEL_DIR is a version directory, or a folder of numbered versions, of which the newest is
+    taken. Nothing of the model is run. The exit code is 1 if there are errors.
     """
-    if not context.find_root().params["debug"]:
+    if not context.find_root().params.get("debug"):
         from serving_config.quiet import import_tensorflow
 
         import_tensorflow()
-    from export.doctor import examine
-    from export.doctor.report import print_diagnosis
-    from export.doctor.subject import SERVER_VERSION
-    from export.proof import new_console
+    import json
+
+    from rich.console import Console
+
+    from export.doctor.diagnosis import examine, version_directory
+    from export.doctor.report import as_data, tell
 
     diagnosis = examine(
-        version_in(model_dir),
+        version_directory(directory),
         gpu=gpu,
         batching=batching,
-        server_version=server_version or SERVER_VERSION,
+        server_version=server_version,
     )
     if as_json:
-        click.echo(json.dumps(diagnosis.as_dict(), indent=2))
+        click.echo(json.dumps(as_data(diagnosis), indent=2))
     else:
-        print_diagnosis(new_console(), diagnosis)
-    context.exit(1 if diagnosis.errors else 0)
-
-
-def version_in(folder: Path) -> Path:
-    """The folder itself, or the newest numbered version in it."""
-    if (folder / "saved_model.pb").exists():
-        return folder
-    versions = [path for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
-    return max(versions, key=lambda path: int(path.name)) if versions else folder
+        tell(diagnosis, Console())
+    context.exit(int(bool(diagnosis.errors)))

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from export.doctor.diagnosis import Diagnosis, diagnose, examine
 
-__all__ = ["Diagnosis", "diagnose", "examine"]
+__all__ = ["BATCHING", "SERVER_VERSION", "Diagnosis", "diagnose", "examine"]
+
+# The newest stock server that models of this project were tried on.
+SERVER_VERSION = "2.20"
+# Who joins requests.
+BATCHING = ("server", "in-graph")
 
 
 def __getattr__(name: str) -> Any:

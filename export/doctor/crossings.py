@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from export.doctor.flat import BATCHER, CALLS, IFS, WHILES, Branch, FlatGraph, Node, Tensor
+from export.doctor.flat import FlatGraph
+from export.doctor.nodes import BATCHER, CALLS, IFS, WHILES, Branch, Node, Tensor
 from export.doctor.placement import Placement
 from export.doctor.shapes import Shapes
 

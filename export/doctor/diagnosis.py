@@ -1,12 +1,15 @@
-"""Runs every rule on a model."""
+"""The examination: all rules over one version directory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from export.doctor import (
+    BATCHING,
+    SERVER_VERSION,
     rules_batching,
     rules_checks,
     rules_directory,
@@ -15,112 +18,191 @@ from export.doctor import (
     rules_requests,
     rules_warmup,
 )
+from export.doctor.crossings import Copy
 from export.doctor.findings import ERROR, Finding, worst_first
-from export.doctor.kernels import registry_has_gpu
-from export.doctor.model import SavedModel, Unreadable
+from export.doctor.model import GRAPH_FILE, SavedModel, Unreadable
 from export.doctor.placement import CONTROL, DESIGN, GPU, MISSING, PINNED
-from export.doctor.subject import SERVER_VERSION, Rule, Subject
+from export.doctor.subject import Rule, Signature, Subject
 
-ROOMS = (
-    rules_directory,
-    rules_ops,
-    rules_requests,
-    rules_checks,
-    rules_batching,
-    rules_warmup,
-    rules_gpu,
+RULES: tuple[Rule, ...] = (
+    *rules_directory.RULES,
+    *rules_ops.RULES,
+    *rules_requests.RULES,
+    *rules_batching.RULES,
+    *rules_checks.RULES,
+    *rules_warmup.RULES,
+    *rules_gpu.RULES,
 )
-RULES: tuple[Rule, ...] = tuple(rule for room in ROOMS for rule in room.RULES)
+
+
+class DoctorError(ValueError):
+    """A directory or an option that the doctor cannot take, in one sentence."""
+
+
+@dataclass(frozen=True)
+class PlacementRow:
+    """Where one signature runs on a machine with a GPU.
+
+    Attributes:
+      signature: Its key.
+      nodes: Nodes that run, without calls and conditions.
+      on_gpu: Those on the GPU.
+      pinned: Those pinned to the host.
+      by_design: Those that TensorFlow puts on the host: feeds, pictures, datasets, what reads
+        nothing but host memory.
+      missing: Those without a GPU kernel.
+      to_device: Copies to the device's memory that one request costs at most.
+      maps_to_device: Those of maps.
+      to_host: Copies to the host's memory.
+      maps_to_host: Those of maps, the reply included.
+      maps_in_reply: Whether the reply has maps, which must go to the host.
+      host_ops: What is pinned or on the host by design: op to number of nodes.
+      missing_ops: What has no GPU kernel: op to number of nodes.
+      host_arguments: `Op.argument` that a kernel on the GPU keeps in host memory, to number of
+        nodes.
+    """
+
+    signature: str
+    nodes: int
+    on_gpu: int
+    pinned: int
+    by_design: int
+    missing: int
+    to_device: int
+    maps_to_device: int
+    to_host: int
+    maps_to_host: int
+    maps_in_reply: bool
+    host_ops: dict[str, int]
+    missing_ops: dict[str, int]
+    host_arguments: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """What the doctor found.
 
     Attributes:
-      directory: The model.
-      findings: Errors first.
-      placement: One row per signature for a GPU; empty where none was asked for.
+      directory: The version directory.
+      findings: The worst first.
+      placement: One row for each signature; empty if the GPU was not asked about, or cannot be
+        told of.
+      server_version: The server that was assumed.
     """
 
     directory: Path
-    findings: list[Finding]
-    placement: list[dict[str, Any]] = field(default_factory=list)
+    findings: tuple[Finding, ...]
+    placement: tuple[PlacementRow, ...]
+    server_version: str
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings for which a model should not be published."""
+        """The findings for which a model should not be served as it is."""
         return [finding for finding in self.findings if finding.severity == ERROR]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "directory": str(self.directory),
-            "healthy": not self.errors,
-            "findings": [finding.as_dict() for finding in self.findings],
-            "gpu": self.placement,
-        }
 
 
 def examine(
-    directory: Path,
+    directory: str | Path,
     *,
     gpu: bool = False,
     batching: str | None = None,
     server_version: str = SERVER_VERSION,
 ) -> Diagnosis:
-    """Looks at a version's directory; nothing of the model is run.
+    """Examines a SavedModel directory. Nothing of it is run.
 
     Args:
-      directory: The version's directory.
-      gpu: Whether it is to be served on a GPU: placement and copies are looked at too.
-      batching: `server`, `in-graph`, or `None` for what the directory shows.
-      server_version: The server that will host it.
+      directory: A version directory.
+      gpu: Whether it is to run on a GPU: adds the rules of the GPU and the table of places.
+      batching: `server` or `in-graph`; `None` for what the directory shows.
+      server_version: The version of the server, such as `2.20`.
+
+    Raises:
+      DoctorError: `batching` is unknown.
     """
+    if batching not in (None, *BATCHING):
+        raise DoctorError(f"batching: expected one of {', '.join(BATCHING)}, got {batching}")
+    directory = Path(directory)
     try:
         subject = Subject(SavedModel(directory), gpu, batching, server_version)
     except Unreadable as unreadable:
-        return Diagnosis(directory, [unreadable.finding])
-    findings = worst_first(finding for rule in RULES for finding in rule(subject))
-    return Diagnosis(directory, findings, _placement(subject) if gpu else [])
+        return Diagnosis(directory, (unreadable.finding,), (), server_version)
+    findings = [finding for rule in RULES for finding in rule(subject)]
+    rows = (
+        [_row(signature) for signature in subject.signatures] if rules_gpu.is_told(subject) else []
+    )
+    return Diagnosis(directory, tuple(worst_first(findings)), tuple(rows), server_version)
 
 
-def diagnose(directory: Path, **options: Any) -> list[Finding]:
-    """The findings of `examine`."""
-    return examine(directory, **options).findings
+def diagnose(
+    directory: str | Path,
+    *,
+    gpu: bool = False,
+    batching: str | None = None,
+    server_version: str = SERVER_VERSION,
+) -> list[Finding]:
+    """The findings of `examine`, the worst first; none means that nothing was found."""
+    diagnosis = examine(directory, gpu=gpu, batching=batching, server_version=server_version)
+    return list(diagnosis.findings)
 
 
-def _placement(subject: Subject) -> list[dict[str, Any]]:
-    """Per signature: how many ops run where, what is in host memory, and what is copied."""
-    if not registry_has_gpu():
-        return []
-    rows = []
-    for signature in subject.signatures:
-        places = list(signature.placement.places.values())
-        crossings = signature.crossings
-        host = {
-            argument
-            for node, kernel in signature.placement.kernels.items()
-            if signature.placement.places[node] == GPU
-            for argument in (f"{node.op}.{name}" for name in kernel.host_arguments)
-        }
-        rows.append(
-            {
-                "signature": signature.key,
-                "on_gpu": places.count(GPU),
-                "pinned_to_host": places.count(PINNED),
-                "on_host_by_design": places.count(DESIGN),
-                "control_flow": places.count(CONTROL),
-                "without_kernel": places.count(MISSING),
-                "copies_to_device": crossings.count(lambda copy: not copy.to_host),
-                "copies_to_host": crossings.count(lambda copy: copy.to_host),
-                "copies_of_maps_to_device": crossings.count(
-                    lambda copy: copy.is_map and not copy.to_host
-                ),
-                "copies_of_maps_to_host": crossings.count(
-                    lambda copy: copy.is_map and copy.to_host and copy.reader is not None
-                ),
-                "arguments_in_host_memory": sorted(host),
-            }
-        )
-    return rows
+def version_directory(path: Path) -> Path:
+    """The directory to examine: the path itself, or its newest version.
+
+    Raises:
+      DoctorError: There is neither a model nor a version.
+    """
+    if (path / GRAPH_FILE).exists() or path.name.isdigit():
+        return path
+    versions = [entry for entry in path.iterdir() if entry.is_dir() and entry.name.isdigit()]
+    if versions:
+        return max(versions, key=lambda entry: int(entry.name))
+    models = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    inside = f"; it holds {', '.join(models[:3])}" if models else ""
+    raise DoctorError(
+        f"{path}: expected a version directory with {GRAPH_FILE}, or a folder of numbered "
+        f"versions, got neither{inside}; pass MODEL_ROOT/MODEL or MODEL_ROOT/MODEL/VERSION"
+    )
+
+
+def _row(signature: Signature) -> PlacementRow:
+    placement, crossings = signature.placement, signature.crossings
+    at: dict[str, list] = {place: [] for place in (GPU, PINNED, DESIGN, MISSING, CONTROL)}
+    for node in signature.flat.nodes:
+        at[placement.places[node]].append(node)
+    # A kernel of the GPU that touches nothing but host memory works on the host.
+    on_host = [node for node in at[GPU] if placement.kernels[node].is_host_only]
+    by_design = at[DESIGN] + on_host
+    host_only = set(on_host)
+    on_gpu = [node for node in at[GPU] if node not in host_only]
+    arguments = Counter(
+        f"{node.op}.{name}" for node in on_gpu for name in placement.kernels[node].host_arguments
+    )
+    reply = {tensor.node for tensor in signature.flat.outputs.values()}
+
+    def count(kind: Callable[[Copy], bool]) -> int:
+        return crossings.count(kind)
+
+    return PlacementRow(
+        signature=signature.key,
+        nodes=sum(len(nodes) for place, nodes in at.items() if place != CONTROL),
+        on_gpu=len(on_gpu),
+        pinned=len(at[PINNED]),
+        by_design=len(by_design),
+        missing=len(at[MISSING]),
+        to_device=count(lambda copy: not copy.to_host),
+        maps_to_device=count(lambda copy: not copy.to_host and copy.is_map),
+        to_host=count(lambda copy: copy.to_host),
+        maps_to_host=count(lambda copy: copy.to_host and copy.is_map),
+        maps_in_reply=any(
+            copy.is_map and copy.to_host and (copy.reader is None or copy.reader in reply)
+            for copy in crossings.copies
+        ),
+        host_ops=_counted(node.op for node in at[PINNED] + by_design),
+        missing_ops=_counted(rules_gpu.kinds([node]) for node in at[MISSING]),
+        host_arguments=_counted(arguments.elements()),
+    )
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    """Name to number, the most frequent first."""
+    return dict(Counter(names).most_common())

@@ -9,7 +9,7 @@ from typing import Any
 from tensorflow.core.framework import types_pb2
 from tensorflow.python.framework import kernels, op_def_registry
 
-from export.doctor.flat import ARGUMENT, attribute, input_types, output_types
+from export.doctor.nodes import ARGUMENT, attribute, input_types, output_types
 
 # `DEFAULT` kernels serve every device that has none of its own.
 _GPU = ("GPU", "DEFAULT")

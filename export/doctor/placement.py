@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from tensorflow.core.framework import types_pb2
 
-from export.doctor.flat import (
+from export.doctor.flat import FlatGraph
+from export.doctor.kernels import GpuKernel, gpu_kernel, merge_is_on_host
+from export.doctor.nodes import (
     ARGUMENT,
     BATCHER,
     CALLS,
     IFS,
     WHILES,
-    FlatGraph,
     Node,
     Tensor,
     input_types,
     output_types,
 )
-from export.doctor.kernels import GpuKernel, gpu_kernel, merge_is_on_host
 
 GPU = "on the GPU"
 PINNED = "pinned to the host"

@@ -1,54 +1,95 @@
-"""The diagnosis for people: findings with their fixes, and the table of a GPU."""
+"""A diagnosis as text for people, and as plain data for programs. Needs no TensorFlow to import."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from export.doctor.diagnosis import Diagnosis
-from export.doctor.findings import ERROR, SEVERITIES, WARNING
+from export.doctor.findings import ERROR, INFO, SEVERITIES, WARNING, Finding
 
-_STYLES = {ERROR: "bold red", WARNING: "yellow"}
-_COLUMNS = {
-    "on_gpu": "on the GPU",
-    "pinned_to_host": "pinned to host",
-    "on_host_by_design": "host by design",
-    "without_kernel": "no kernel",
-    "copies_to_device": "copies there",
-    "copies_to_host": "copies back",
-    "copies_of_maps_to_device": "maps there",
-    "copies_of_maps_to_host": "maps back",
-}
+if TYPE_CHECKING:
+    from export.doctor.diagnosis import Diagnosis, PlacementRow
+
+FORMAT = 1
+_COLOURS = {ERROR: "red", WARNING: "yellow", INFO: "cyan"}
+_LISTED = 8
 
 
-def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
-    """Prints everything that was found."""
-    console.print(f"model: {diagnosis.directory}", markup=False)
+def as_data(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as plain data: what `--json` prints."""
+    counts = Counter(finding.severity for finding in diagnosis.findings)
+    return {
+        "format": FORMAT,
+        "directory": str(diagnosis.directory),
+        "server_version": diagnosis.server_version,
+        "counts": {severity: counts[severity] for severity in SEVERITIES},
+        "findings": [finding.as_dict() for finding in diagnosis.findings],
+        "placement": [dataclasses.asdict(row) for row in diagnosis.placement],
+    }
+
+
+def tell(diagnosis: Diagnosis, console: Console) -> None:
+    """Prints findings, the table of places, and one line that sums up."""
     for finding in diagnosis.findings:
-        where = f" in {finding.signature}" if finding.signature else ""
-        style = _STYLES.get(finding.severity, "default")
-        console.print(f"[{style}]{finding.severity:7}[/] {finding.code}{where}")
-        console.print(f"        {finding.sentence}", markup=False)
-        console.print(f"        fix: {finding.fix}", markup=False)
+        _tell_finding(finding, console)
     if diagnosis.placement:
-        console.print()
-        console.print(_table(diagnosis))
-        console.print(
-            "ops by place, and copies that one request costs at most; what TensorFlow keeps in "
-            "host memory by design (shapes, decoding of pictures) is counted apart"
-        )
-    counts = [
-        f"{sum(f.severity == severity for f in diagnosis.findings)} {severity}s"
-        for severity in SEVERITIES[:2]
-    ]
-    console.print(f"{', '.join(counts)}")
+        console.print(_table(diagnosis.placement))
+        for row in diagnosis.placement:
+            _tell_row(row, console)
+    counts = Counter(finding.severity for finding in diagnosis.findings)
+    summary = ", ".join(f"{counts[s]} {s}{'s' * (counts[s] != 1)}" for s in (ERROR, WARNING))
+    _line(console, f"{summary}, {counts[INFO]} notes: {diagnosis.directory}")
 
 
-def _table(diagnosis: Diagnosis) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+def _tell_finding(finding: Finding, console: Console) -> None:
+    where = f" {finding.signature}:" if finding.signature else ""
+    head = f"{finding.severity} {finding.code}:{where} "
+    _line(console, head + finding.sentence, style=_COLOURS[finding.severity])
+    _line(console, f"  fix: {finding.fix}")
+
+
+def _table(rows: tuple[PlacementRow, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     table.add_column("signature", no_wrap=True)
-    for heading in _COLUMNS.values():
-        table.add_column(heading, justify="right")
-    for row in diagnosis.placement:
-        table.add_row(row["signature"], *(str(row[column]) for column in _COLUMNS))
+    for header in (
+        "nodes",
+        "on GPU",
+        "pinned to host",
+        "host by design",
+        "no GPU kernel",
+        "copies to GPU (maps)",
+        "copies to host (maps)",
+    ):
+        table.add_column(header, justify="right")
+    for row in rows:
+        numbers = (row.nodes, row.on_gpu, row.pinned, row.by_design, row.missing)
+        table.add_row(
+            row.signature,
+            *(str(number) for number in numbers),
+            f"{row.to_device} ({row.maps_to_device})",
+            f"{row.to_host} ({row.maps_to_host})" + ("*" if row.maps_in_reply else ""),
+        )
     return table
+
+
+def _tell_row(row: PlacementRow, console: Console) -> None:
+    for title, counts in (
+        ("no GPU kernel", row.missing_ops),
+        ("on the host", row.host_ops),
+        ("arguments in host memory", row.host_arguments),
+    ):
+        if counts:
+            listed = [f"{name} {number}" for name, number in list(counts.items())[:_LISTED]]
+            more = [f"{len(counts) - _LISTED} more"] if len(counts) > _LISTED else []
+            _line(console, f"{row.signature}: {title}: {', '.join(listed + more)}")
+    if row.maps_in_reply:
+        _line(console, f"{row.signature}: * the reply itself is of the maps' size")
+
+
+def _line(console: Console, text: str, style: str | None = None) -> None:
+    """One line as it is: no wrapping, so that it can be searched, and no markup."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from export.doctor.findings import Finding
-from export.doctor.flat import BATCHER, attribute
+from export.doctor.nodes import BATCHER, attribute
 from export.doctor.rules_requests import rank, sizes
 from export.doctor.subject import Subject, named
 from serving_config.batching import BATCHING_FILE, BATCHING_FLAGS

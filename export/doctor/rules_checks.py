@@ -8,7 +8,8 @@ from typing import Any
 from tensorflow.core.framework import types_pb2
 
 from export.doctor.findings import Finding
-from export.doctor.flat import CALLS, IFS, WHILES, FlatGraph, Node, Tensor, input_types
+from export.doctor.flat import FlatGraph
+from export.doctor.nodes import CALLS, IFS, WHILES, Node, Tensor, input_types
 from export.doctor.rules_requests import rank, sizes
 from export.doctor.subject import Subject, named
 
@@ -131,7 +132,7 @@ def asserts_are_barriers(subject: Subject) -> Iterator[Finding]:
 
 
 def _stands_in_the_way(node: Node, reply: set[Node]) -> bool:
-    """Whether the innermost condition around an Assert gives something that the reply needs."""
+    """Whether the reply is made of what the innermost condition around an Assert gives."""
     owners = [branch.owner for branch in node.branches if branch.owner.op in IFS]
     return bool(owners) and owners[-1] in reply
 

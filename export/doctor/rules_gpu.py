@@ -1,115 +1,159 @@
-"""A machine with a GPU: what would run on the host all the same, and what would be copied."""
+"""What keeps a signature from running well on a GPU. Needs no GPU to be told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from tensorflow.core.framework import types_pb2
 
+from export.doctor.crossings import Copy
 from export.doctor.findings import Finding
-from export.doctor.flat import Node, Tensor, input_types, output_types
 from export.doctor.kernels import dtype_name, registry_has_gpu
-from export.doctor.placement import MISSING
+from export.doctor.nodes import Node, Tensor, input_types, output_types
+from export.doctor.placement import CONTROL, MISSING
 from export.doctor.subject import Signature, Subject, named
 
-_STRING = types_pb2.DT_STRING
-# They stand in refusals, which run on no good request.
-_HARMLESS = ("Const", "Assert", "Placeholder", "PlaceholderWithDefault", "_Arg")
+# Reading the bytes of a picture; anything else done with strings is text.
+_PICTURES = ("Decode", "ExtractJpegShape", "Substr", "Dataset", "Iterator")
+# They hand strings on, or ask something of them, in front of a decoder.
+_HANDING_ON = (
+    *("Placeholder", "Identity", "Const", "EnsureShape", "Reshape", "ExpandDims", "Squeeze"),
+    *("Equal", "NotEqual", "Shape", "Size", "StridedSlice", "Gather", "Concat", "Pack", "Unpack"),
+    *("_Arg", "Switch", "Merge", "Assert", "OptionalFromValue"),
+)
 
 
 def registry_is_there(subject: Subject) -> Iterator[Finding]:
-    """Without GPU kernels in this TensorFlow nothing can be said about placement."""
+    """Without GPU kernels in this TensorFlow nothing can be said about a GPU."""
     if subject.gpu and not registry_has_gpu():
         yield Finding(
             "no-gpu-registry",
-            "expected a TensorFlow that was built with GPU kernels, got one for CPUs only: "
-            "placement was not checked",
-            "run this with the package tensorflow instead of tensorflow-cpu",
+            "expected a TensorFlow that was built with GPU kernels, got one without: nothing can "
+            "be said about a GPU",
+            "run the doctor on Linux with pip install tensorflow (not tensorflow-cpu)",
         )
 
 
-def kernels_are_there(subject: Subject) -> Iterator[Finding]:
-    """An op without a GPU kernel runs on the host, and its tensors are copied there and back."""
-    if not subject.gpu or not registry_has_gpu():
+def ops_have_kernels(subject: Subject) -> Iterator[Finding]:
+    """An op without a kernel for its dtype runs on the host; what it needs is copied there."""
+    if not is_told(subject):
         return
     for signature in subject.signatures:
-        missing = [n for n in signature.flat.nodes if signature.placement.places[n] == MISSING]
-        large = [node for node in missing if _is_large(signature, node)]
-        small = [node for node in missing if node not in large]
-        for code, nodes in (("no-gpu-kernel-on-maps", large), ("no-gpu-kernel", small)):
+        placement = signature.placement
+        missing = [node for node in signature.flat.nodes if placement.places[node] == MISSING]
+        maps = [node for node in missing if _touches_maps(signature, node)]
+        for code, nodes in (
+            ("no-gpu-kernel-on-maps", maps),
+            ("no-gpu-kernel", [node for node in missing if node not in maps]),
+        ):
             if nodes:
                 yield Finding(
                     code,
-                    f"expected ops with GPU kernels, got {named(dict.fromkeys(map(_op, nodes)))}: "
-                    "they run on the host, and what they read and write is copied",
-                    "use a dtype or an op that has a kernel, such as a cast to float32 before it",
+                    f"expected ops with a GPU kernel, got {kinds(nodes)} at {_places(nodes)}: "
+                    + ("the maps go" if nodes is maps else "what they read goes")
+                    + " back to the host and over again",
+                    "use another dtype or op that has a kernel, or pin what it works on to the "
+                    "host with tf.device",
                     signature.key,
                 )
 
 
-def strings_stay_out(subject: Subject) -> Iterator[Finding]:
-    """Strings have no GPU kernels; decoding pictures that a request carries is apart."""
-    if not subject.gpu:
+def no_texts(subject: Subject) -> Iterator[Finding]:
+    """Strings have no place on a GPU; decoding pictures on the host is meant."""
+    if not is_told(subject):
         return
     for signature in subject.signatures:
-        infos = [*signature.definition.inputs.values(), *signature.definition.outputs.values()]
-        if any(info.dtype == _STRING for info in infos):
-            continue
-        ops = dict.fromkeys(
-            node.op
-            for node in signature.flat.nodes
-            if node.op not in _HARMLESS
-            and node.op not in subject.model.functions
-            and any(
-                dtype == _STRING
-                for _, dtype in (*input_types(node.definition), *output_types(node.definition))
-            )
-        )
-        if ops:
+        places = signature.placement.places
+        nodes = (node for node in signature.flat.nodes if places[node] != CONTROL)
+        texts = [node for node in nodes if _makes_text(node)]
+        if texts:
             yield Finding(
                 "string-op",
-                f"expected no string ops in a signature without strings, got {named(ops)}",
-                "make texts in the client, or as constants of an Assert's data",
+                f"expected no work on strings but decoding, got {kinds(texts)} at {_places(texts)}",
+                "leave texts to the client; Assert takes numbers in its data",
                 signature.key,
             )
 
 
 def maps_cross_once(subject: Subject) -> Iterator[Finding]:
-    """The maps go to the device once, after requests were joined, and do not come back."""
-    if not subject.gpu or not registry_has_gpu():
+    """The maps go to the device once, joined; only small results come back."""
+    if not is_told(subject):
         return
     for signature in subject.signatures:
         crossings = signature.crossings
-        back = [copy for copy in crossings.copies if copy.is_map and copy.to_host and copy.reader]
+        back = [copy for copy in crossings.copies if is_copied_back(copy, signature)]
         if back:
             yield Finding(
                 "maps-copied-to-host",
-                "expected map-sized tensors to stay on the device, got copies to the host for "
-                f"{named(dict.fromkeys(_op(c.reader) for c in back if c.reader))}",
-                "give the op a dtype with a GPU kernel, or pin what stands before it to the CPU",
+                f"expected maps to stay on the device, got a copy of {_largest(back)} to the "
+                f"host, for {_readers(back)}",
+                "pin what stands before a batcher to the host, and nothing behind it",
                 signature.key,
             )
-        there = crossings.count(lambda copy: copy.is_map and not copy.to_host)
-        if there > 1:
+        sent = [copy for copy in crossings.copies if copy.is_map and not copy.to_host]
+        allowed = max(1, sum(_is_large(signature, t) for t in signature.flat.inputs.values()))
+        count = crossings.count(lambda copy: copy.is_map and not copy.to_host)
+        if count > allowed:
             yield Finding(
                 "maps-copied-again",
-                f"expected one copy of map-sized tensors to the device, got {there}",
-                "pin what stands before the batcher to the CPU, and read the maps once",
+                f"expected {allowed} copy of maps to the device, got {count} on the way of one "
+                f"request, of {_largest(sent)}, for {_readers(sent)}",
+                "do the work before the first copy on the host, the work behind it on the device",
                 signature.key,
             )
 
 
-def _is_large(signature: Signature, node: Node) -> bool:
-    tensors = [tensor for tensor in node.inputs if tensor]
-    tensors += [Tensor(node, port) for port in range(len(output_types(node.definition)))]
-    threshold = signature.crossings.threshold
-    return any(signature.shapes.elements(tensor) >= threshold for tensor in tensors)
+def is_told(subject: Subject) -> bool:
+    """Whether the GPU was asked about and can be told of."""
+    return subject.gpu and registry_has_gpu()
 
 
-def _op(node: Node) -> str:
-    """An op with the dtypes that it reads."""
-    types = dict.fromkeys(dtype_name(dtype) for _, dtype in input_types(node.definition))
-    return f"{node.op}({', '.join(types)})"
+def is_copied_back(copy: Copy, signature: Signature) -> bool:
+    """Whether maps go to the host that are not the reply, which must."""
+    reply = {tensor.node for tensor in signature.flat.outputs.values()}
+    return copy.is_map and copy.to_host and copy.reader is not None and copy.reader not in reply
 
 
-RULES = (registry_is_there, kernels_are_there, strings_stay_out, maps_cross_once)
+def kinds(nodes: Iterable[Node]) -> str:
+    """Ops and dtypes for a sentence, such as `Min of int64 (2)`."""
+    counts = Counter(f"{node.op} of {_main_dtype(node)}" for node in nodes)
+    return named(f"{kind} ({n})" if n > 1 else kind for kind, n in counts.most_common())
+
+
+def _main_dtype(node: Node) -> str:
+    types = input_types(node.definition) or output_types(node.definition)
+    return dtype_name(types[0][1]) if types else "nothing"
+
+
+def _places(nodes: Iterable[Node]) -> str:
+    return named(dict.fromkeys(node.name.rpartition("@")[2] for node in nodes))
+
+
+def _touches_maps(signature: Signature, node: Node) -> bool:
+    own = [Tensor(node, port) for port, _ in enumerate(output_types(node.definition))]
+    tensors = [*(tensor for tensor in node.inputs if tensor), *own]
+    return any(_is_large(signature, tensor) for tensor in tensors)
+
+
+def _is_large(signature: Signature, tensor: Tensor) -> bool:
+    return signature.shapes.elements(tensor) >= signature.crossings.threshold
+
+
+def _makes_text(node: Node) -> bool:
+    if node.op.startswith(_HANDING_ON) or any(part in node.op for part in _PICTURES):
+        return False
+    types = [dtype for _, dtype in output_types(node.definition) + input_types(node.definition)]
+    return types_pb2.DT_STRING in types
+
+
+def _largest(copies: list[Copy]) -> str:
+    copy = max(copies, key=lambda copy: copy.elements)
+    return f"{copy.elements} elements of {copy.tensor.node.name.rpartition('@')[2]}"
+
+
+def _readers(copies: list[Copy]) -> str:
+    return _places([copy.reader for copy in copies if copy.reader])
+
+
+RULES = (registry_is_there, ops_have_kernels, no_texts, maps_cross_once)

@@ -1,8 +1,9 @@
-"""Warm-up requests: one that fails keeps the version from loading."""
+"""Warm-up requests: a bad one keeps the version from loading, and at start-up ends the server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -11,78 +12,88 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export.doctor.findings import Finding
 from export.doctor.rules_requests import rank, sizes
-from export.doctor.subject import Subject
-from export.identity import WARMUP_FILE
+from export.doctor.subject import Subject, named
 from signatures.contract import DEFAULT_SIGNATURE
 
+REQUESTS_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000
+_WRITE_AGAIN = "write the file again, or remove it"
 
 
 def warmup_is_legal(subject: Subject) -> Iterator[Finding]:
-    """The server replays the records before it calls a version available."""
-    path = subject.model.directory / WARMUP_FILE
-    if not path.exists():
+    """Every record must be a request that the server would answer."""
+    path = subject.model.directory / REQUESTS_FILE
+    if not path.is_file():
         return
-    count = 0
-    try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            log = prediction_log_pb2.PredictionLog.FromString(record)
-            if log.WhichOneof("log_type") == "predict_log":
-                yield from _request(subject, count, log.predict_log.request)
-            count += 1
-    except (tf.errors.OpError, DecodeError) as error:
-        text = str(error).splitlines()[0][:120]
-        yield Finding(
-            "warmup-unreadable",
-            f"expected a TFRecord file of PredictionLog in {WARMUP_FILE}, record {count} is none: "
-            f"{text}",
-            "write the file again with tf.io.TFRecordWriter, or remove it",
-        )
-    if count > MOST_RECORDS:
-        yield Finding(
-            "warmup-too-many",
-            f"expected at most {MOST_RECORDS} warm-up requests, got {count}: the server refuses "
-            "to load the version",
-            "keep one request for each signature and shape",
-        )
-
-
-def _request(subject: Subject, number: int, request: Any) -> Iterator[Finding]:
-    """One request against the signature that it names."""
-    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    definition = subject.model.signatures.get(key)
-    fault = ""
-    if definition is None:
-        fault = f"no signature {key}"
-    else:
-        optional = set(definition.defaults)
-        wanted, got = set(definition.inputs), set(request.inputs)
-        if not wanted - optional <= got <= wanted:
-            fault = f"inputs {sorted(got)}, expected {sorted(wanted)}"
-        for name in sorted(wanted & got):
-            fault = fault or _tensor_fault(name, definition.inputs[name], request.inputs[name])
+    records, fault = _records(path)
     if fault:
         yield Finding(
-            "warmup-request",
-            f"expected requests that the model accepts, got record {number} for {key}: {fault}",
-            "write the records from the signatures that are exported, or remove the file",
-            key if definition is not None else None,
+            "warmup-unreadable",
+            f"expected TFRecords of PredictionLog in {path}, got {fault}",
+            _WRITE_AGAIN,
         )
+    if len(records) > MOST_RECORDS:
+        yield Finding(
+            "warmup-too-many",
+            f"expected at most {MOST_RECORDS} records in {path}, got {len(records)}",
+            "keep one record for each signature and shape",
+        )
+    for number, log in enumerate(records):
+        # Records of other kinds than Predict are for other kinds of signatures.
+        if log.WhichOneof("log_type") == "predict_log":
+            request = log.predict_log.request
+            key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            if said := _refusal(subject.model.signatures, key, request):
+                yield Finding(
+                    "warmup-request",
+                    f"expected warm-up requests that are answered, got {said} in record {number}",
+                    _WRITE_AGAIN,
+                    key if key in subject.model.signatures else None,
+                )
+                return
 
 
-def _tensor_fault(name: str, info: Any, tensor: Any) -> str:
-    if tensor.dtype != info.dtype:
-        return (
-            f"{name} is {tf.as_dtype(tensor.dtype).name}, expected {tf.as_dtype(info.dtype).name}"
-        )
-    got = [dim.size for dim in tensor.tensor_shape.dim]
-    if rank(info) is None:
-        return ""
-    wanted = sizes(info)
-    fits = len(got) == len(wanted) and all(
-        size is None or size == given for size, given in zip(wanted, got, strict=True)
+def _records(path: Path) -> tuple[list[Any], str]:
+    """The records until the first bad one, and what is wrong with that."""
+    records: list[Any] = []
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog()
+            log.ParseFromString(record)
+            records.append(log)
+    except tf.errors.OpError:
+        return records, f"a damaged record after {len(records)} good ones"
+    except DecodeError:
+        return records, f"another message after {len(records)} good ones"
+    return records, ""
+
+
+def _refusal(signatures: Mapping[str, Any], key: str, request: Any) -> str:
+    """Why a server would refuse a request; empty if it would not."""
+    if key not in signatures:
+        return f"the unknown signature {key}"
+    signature = signatures[key]
+    wanted = set(signature.inputs)
+    sent = set(request.inputs)
+    if extra := sent - wanted:
+        return f"the unknown input {named(sorted(extra))}"
+    if missing := wanted - sent - set(signature.defaults):
+        return f"no input {named(sorted(missing))}"
+    for name in sorted(sent):
+        info, tensor = signature.inputs[name], request.inputs[name]
+        if tensor.dtype != info.dtype:
+            got, dtype = tf.as_dtype(tensor.dtype).name, tf.as_dtype(info.dtype).name
+            return f"{name} of dtype {got} instead of {dtype}"
+        shape = [dim.size for dim in tensor.tensor_shape.dim]
+        if rank(info) is not None and not _fits(shape, sizes(info)):
+            return f"{name} of shape {shape} instead of {sizes(info)}"
+    return ""
+
+
+def _fits(shape: list[int], wanted: list[int | None]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size in (None, got) for got, size in zip(shape, wanted, strict=True)
     )
-    return "" if fits else f"{name} has shape {got}, expected {wanted}"
 
 
 RULES = (warmup_is_legal,)

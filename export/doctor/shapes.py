@@ -13,7 +13,8 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf.message import Message
 
-from export.doctor.flat import BATCHER, CALLS, IFS, WHILES, FlatGraph, Node, Tensor, output_types
+from export.doctor.flat import FlatGraph
+from export.doctor.nodes import BATCHER, CALLS, IFS, WHILES, Node, Tensor, output_types
 
 SAMPLES, SIDE, CHANNELS = 4, 256, 8
 

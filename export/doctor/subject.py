@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from export.doctor import SERVER_VERSION
 from export.doctor.crossings import Crossings
 from export.doctor.findings import Finding
-from export.doctor.flat import BATCHER, FlatGraph, Node
+from export.doctor.flat import FlatGraph
 from export.doctor.model import SavedModel
+from export.doctor.nodes import BATCHER, Node
 from export.doctor.placement import Placement
 from export.doctor.shapes import Shapes
 from serving_config.batching import BATCHING_FILE
-
-# The newest stock server that models of this project were tried on.
-SERVER_VERSION = "2.20"
-BATCHING = ("server", "in-graph")
 
 
 @dataclass

@@ -302,6 +302,16 @@ def texts(directory):
     save(directory, serve, ROWS)
 
 
+def texts_beside_strings(directory):
+    """A signature that may carry strings makes others."""
+
+    def serve(x, name):
+        x, name = tf.ensure_shape(x, [None, 3]), tf.ensure_shape(name, [None])
+        return {"y": x, "name": tf.strings.join([name, "!"])}
+
+    save(directory, serve, ROWS, tf.TensorSpec([None], tf.string, "name"))
+
+
 def back_and_forth(directory):
     def serve(x):
         x = tf.ensure_shape(x, MAPS.shape)
@@ -355,6 +365,7 @@ BROKEN = {
     "integers_on_maps": Broken("no-gpu-kernel-on-maps", integers_on_maps, GPU),
     "integers_off_maps": Broken("no-gpu-kernel", integers_off_maps, GPU),
     "texts": Broken("string-op", texts, GPU),
+    "texts_beside_strings": Broken("string-op", texts_beside_strings, GPU),
     "maps_to_the_host": Broken("maps-copied-to-host", back_and_forth, GPU),
     "maps_there_again": Broken("maps-copied-again", back_and_forth, GPU),
 }

@@ -14,7 +14,8 @@ import pytest
 from export import builder
 from export.builder import DoctorError, export_model, write_saved_model
 from export.doctor import examine
-from export.doctor.diagnosis import RULES
+from export.doctor.diagnosis import RULES, version_directory
+from export.doctor.diagnosis import DoctorError as DirectoryError
 from export.doctor.findings import CODES, INFO
 from export.doctor.kernels import registry_has_gpu
 from export.warmup import default_shapes
@@ -97,11 +98,11 @@ def test_ours_are_sound(tmp_path, networks, name):
         return
     assert len(diagnosis.placement) == len(module.contract.signature_keys())
     for row in diagnosis.placement:
-        assert row["without_kernel"] == 0, row
-        assert row["copies_of_maps_to_host"] == 0, row
-        (tensor, *_) = module.contract.signature(row["signature"]).inputs
+        assert row.missing == 0, row
+        assert row.maps_to_host == int(row.maps_in_reply), row
+        (tensor, *_) = module.contract.signature(row.signature).inputs
         if tensor.name in ("imgs", "confmaps", "images"):
-            assert row["copies_of_maps_to_device"] == 1, row
+            assert row.maps_to_device == 1, row
 
 
 def test_a_model_with_an_error_is_not_published(tmp_path, monkeypatch):
@@ -133,13 +134,19 @@ def run(*arguments):
 def test_the_command_says_it_and_exits_accordingly(tmp_path, published):
     done = run(published.parent, "--gpu")
     assert done.returncode == 0, done.stderr
-    assert f"model: {published}" in done.stdout
-    assert "0 errors, 0 warnings" in done.stdout
+    assert f"0 errors, 0 warnings, 2 notes: {published}" in done.stdout
+    assert "copies to GPU (maps)" in done.stdout
     MODELS.without_variables(tmp_path / "3")
     done = run(tmp_path, "--json")
     assert done.returncode == 1
     report = json.loads(done.stdout)
-    assert not report["healthy"]
+    assert report["counts"]["error"] == 1
     (finding,) = [f for f in report["findings"] if f["severity"] == "error"]
     assert finding["code"] == "missing-variables"
     assert finding["fix"].startswith("copy the whole version directory again")
+
+
+def test_a_folder_without_versions_is_said(tmp_path):
+    (tmp_path / "peak_ops").mkdir()
+    with pytest.raises(DirectoryError, match="it holds peak_ops; pass MODEL_ROOT/MODEL"):
+        version_directory(tmp_path)

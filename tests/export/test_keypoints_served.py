@@ -256,7 +256,7 @@ def test_one_name_for_two_batchers_is_not_published(tmp_path, monkeypatch):
         signatures.keypoints, "batched", lambda name, body, options: batched("x", body, options)
     )
     # The doctor sees it first.
-    monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, []))
+    monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, (), (), ""))
     with pytest.raises(ReplayError, match="differs from eager"):
         export_model(tmp_path, Keypoints(FIRST))
     assert not list(tmp_path.rglob("saved_model.pb"))

@@ -101,7 +101,7 @@ def test_a_record_that_fails_is_not_published(tmp_path, monkeypatch):
     monkeypatch.setattr("export.warmup.warmup_requests", spoilt)
     with pytest.raises(DoctorError, match="warmup-request: .* record 0 for smooth_imgs"):
         export_model(tmp_path)
-    monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, []))
+    monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, (), (), ""))
     with pytest.raises(ReplayError, match="warm-up record 0 for smooth_imgs"):
         export_model(tmp_path)
     assert not list(tmp_path.rglob("saved_model.pb"))
