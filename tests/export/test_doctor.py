@@ -135,7 +135,7 @@ def test_the_command_says_it_and_exits_accordingly(tmp_path, published):
     done = run(published.parent, "--gpu")
     assert done.returncode == 0, done.stderr
     assert f"0 errors, 0 warnings, 2 notes: {published}" in done.stdout
-    assert "copies to GPU (maps)" in done.stdout
+    assert "refine_peaks_gaussian: arguments in host memory: " in done.stdout
     MODELS.without_variables(tmp_path / "3")
     done = run(tmp_path, "--json")
     assert done.returncode == 1
