@@ -99,7 +99,7 @@ def test_a_record_that_fails_is_not_published(tmp_path, monkeypatch):
         yield "smooth_imgs", {"imgs": np.zeros([2, 3], np.float32)}
 
     monkeypatch.setattr("export.warmup.warmup_requests", spoilt)
-    with pytest.raises(DoctorError, match="warmup-request: .* record 0 for smooth_imgs"):
+    with pytest.raises(DoctorError, match="warmup-request: .* in record 0"):
         export_model(tmp_path)
     monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, (), (), ""))
     with pytest.raises(ReplayError, match="warm-up record 0 for smooth_imgs"):
