@@ -23,7 +23,7 @@ from export.manifest import missing_files
 from export.store import StoreError, VersionStore, flush, locked
 
 STATE_FILE = "peakserve-labels.json"
-STABLE, CANARY = "stable", "canary"
+STABLE = "stable"
 FORMAT = 1
 _TRASH_PREFIX = ".trash-"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

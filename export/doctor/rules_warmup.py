@@ -13,16 +13,16 @@ from tensorflow_serving.apis import prediction_log_pb2
 from export.doctor.findings import Finding
 from export.doctor.rules_requests import rank, sizes
 from export.doctor.subject import Subject, named
+from export.identity import WARMUP_FILE
+from export.warmup import MOST_RECORDS
 from signatures.contract import DEFAULT_SIGNATURE
 
-REQUESTS_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-MOST_RECORDS = 1000
 _WRITE_AGAIN = "write the file again, or remove it"
 
 
 def warmup_is_legal(subject: Subject) -> Iterator[Finding]:
     """Every record must be a request that the server would answer."""
-    path = subject.model.directory / REQUESTS_FILE
+    path = subject.model.directory / WARMUP_FILE
     if not path.is_file():
         return
     records, fault = _records(path)
