@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -28,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what hosts the conformance suite: auto (the embedded host), embedded, binary "
         "(tensorflow_model_server), docker or docker:TAG, or HOST:PORT,HOST:PORT (gRPC and REST "
         "of a running server)",
+    )
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="the long form of the chaos, fuzz and store runs: more requests, inputs and kills",
     )
 
 
@@ -71,8 +76,21 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def long_run(pytestconfig: pytest.Config) -> bool:
+    """Whether `--long` asks for the long form of the chaos, fuzz and store runs."""
+    return bool(pytestconfig.getoption("--long"))
+
+
+# Figures of a worker process, which has no terminal: they travel with the test's report.
+_FIGURES: list[str] = []
+_FIGURE = "figure"
+
+
+@pytest.fixture(scope="session")
 def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Prints a figure into the test run's own output, captured or not."""
+    if hasattr(pytestconfig, "workerinput"):
+        return _FIGURES.append
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
 
@@ -81,6 +99,37 @@ def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
             reporter.write_line(f"\n  {line}")
 
     return write
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Gives a worker's figures to the report of the phase that found them."""
+    report = yield
+    report.user_properties += [(_FIGURE, line) for line in _FIGURES]
+    _FIGURES.clear()
+    return report
+
+
+class _Figures:
+    """Prints the figures that reports of workers bring."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """See pytest."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        for name, line in report.user_properties:
+            if name == _FIGURE and reporter is not None:
+                reporter.write_line(f"\n  {line}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listens to reports where the terminal is."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Figures(config), "peakserve-figures")
 
 
 def load_module(path: Path) -> ModuleType:
