@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from export.rollout import served_models
+from export.rollout import only_rollout, served_models
 from export.store import StoreError
 from serving_config.batching import batching_flags
 from serving_config.containers import (
@@ -78,6 +78,7 @@ def write_configuration(
     models: Sequence[str] = (),
     image_tag: str = IMAGE_TAG,
     tls: TlsFiles | None = None,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> list[Written]:
     """Writes every file; those that are there already are replaced, each by one rename.
 
@@ -88,25 +89,27 @@ def write_configuration(
       models: Names of the models to host; all if none is named.
       image_tag: Of `tensorflow/serving`, for containers.
       tls: What the gRPC port needs to speak TLS.
+      tell: Where it is said that another process moves labels, which is waited for.
 
     Raises:
       StoreError: There is no such model.
       ConfigurationError: A file of TLS is not usable, or a file cannot be written.
     """
-    served = chosen_models(model_root, models)
-    batching = any(batching_flags(model.base_path) for model in served)
-    plan = replace(plan, batching=batching, tls=tls is not None)
-    out = out.resolve()
-    try:
-        texts = list(_texts(model_root.resolve(), out, plan, served, image_tag, tls))
-        out.mkdir(parents=True, exist_ok=True)
-        return [Written(_write(out / name, text), purpose) for name, text, purpose in texts]
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write the configuration: {error.filename}: {error.strerror}"
-        ) from error
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+    with only_rollout(model_root, tell):
+        served = chosen_models(model_root, models)
+        batching = any(batching_flags(model.base_path) for model in served)
+        plan = replace(plan, batching=batching, tls=tls is not None)
+        out = out.resolve()
+        try:
+            texts = list(_texts(model_root.resolve(), out, plan, served, image_tag, tls))
+            out.mkdir(parents=True, exist_ok=True)
+            return [Written(_write(out / name, text), purpose) for name, text, purpose in texts]
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write the configuration: {error.filename}: {error.strerror}"
+            ) from error
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
 
 
 def chosen_models(model_root: Path, names: Sequence[str]) -> list[ServedModel]:

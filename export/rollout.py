@@ -1,19 +1,25 @@
-"""Moving a label on running servers, in two steps, so that no request meets a missing version.
+"""Moving a label on running servers, in three steps, so that no request meets a missing version.
 
 A server accepts a label only on a version that is available. So it is first asked to load the
-version beside those that it serves; only when every server has it does the label move. A server
-that does not get there leaves everything as it was.
+version beside those that it serves; only when every server has it does the label move; and only
+when every server knows the label's new version is the one it left no longer asked for. A server
+that does not get there leaves everything as it was. Between the steps the store remembers what a
+server may still serve, so that pruning spares it even if the rollout is killed.
+
+One rollout of a model root runs at a time: each writes down the whole list of models, and an older
+list must not come after a newer one.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
-from export.store import StoreError, VersionStore
+from export.store import StoreError, VersionStore, locked
 from export.version_labels import VersionLabels, check_label
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
@@ -23,8 +29,12 @@ _POLL_SECONDS = 0.1
 _CALL_SECONDS = 10.0
 
 
-def served_models(model_root: Path) -> list[ServedModel]:
+def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
     """Every model in a model root that has a version, with what its labels ask to be served.
+
+    Args:
+      model_root: The folder of all models.
+      settled: A model whose rollout ends: it needs no versions but the labelled ones.
 
     Raises:
       StoreError: A model's labels cannot be read, or there is no model.
@@ -39,11 +49,37 @@ def served_models(model_root: Path) -> list[ServedModel]:
     for store in stores:
         if store.versions():
             state = VersionLabels(store).read()
-            versions = tuple(state.served)
+            served = set(state.labels.values() if store.path.name == settled else state.served)
+            if served and not state.labels:
+                # Nothing is labelled yet: clients ask for the newest, which must stay.
+                served.add(max(store.versions()))
+            versions = tuple(sorted(served))
             models.append(ServedModel(store.path.name, store.path, versions, state.labels))
     if not models:
         raise StoreError(f"no model with a version in {root}; run: peakserve export")
     return models
+
+
+@contextmanager
+def only_rollout(model_root: Path, tell: Callable[[str], object]) -> Iterator[None]:
+    """Waits until no other process moves labels in this model root or writes them down.
+
+    Args:
+      model_root: The folder of all models.
+      tell: Where it is said that there is another.
+
+    Raises:
+      StoreError: There is no such folder.
+    """
+    if not model_root.is_dir():
+        raise StoreError(f"no model with a version in {model_root}; run: peakserve export")
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(model_root))
+        except BlockingIOError:
+            tell(f"another rollout in {model_root} is under way: waiting until it ends")
+            held.enter_context(locked(model_root, wait=True))
+        yield
 
 
 class Rollout:
@@ -83,10 +119,11 @@ class Rollout:
           ServingError: A server refused, or did not load the version in time; nothing moved.
         """
         check_label(label)
-        before = self._labels.read().labels.get(label)
-        self._load(version)
-        self._labels.move(label, version)
-        self._apply()
+        with only_rollout(self._root, self._tell):
+            before = self._labels.read().labels.get(label)
+            self._load(version)
+            self._labels.move(label, version)
+            self._finish()
         was = "" if before is None else f", was {before}"
         self._tell(f"{label} is {self._model} {version}{was}")
 
@@ -97,11 +134,12 @@ class Rollout:
           StoreError: There is none that can be loaded.
           ServingError: A server refused, or did not load the version in time; nothing moved.
         """
-        version = self._labels.previous(label)
-        left = self._labels.read().labels[label]
-        self._load(version)
-        self._labels.roll_back(label, version)
-        self._apply()
+        with only_rollout(self._root, self._tell):
+            version = self._labels.previous(label)
+            left = self._labels.read().labels[label]
+            self._load(version)
+            self._labels.roll_back(label, version)
+            self._finish()
         self._tell(f"{label} is {self._model} {version} again, was {left}")
 
     def unlabel(self, label: str) -> None:
@@ -111,8 +149,9 @@ class Rollout:
           StoreError: There is no such label.
           ServingError: A server refused.
         """
-        self._labels.remove(label)
-        self._apply()
+        with only_rollout(self._root, self._tell):
+            self._labels.remove(label)
+            self._finish()
         self._tell(f"{label} is no longer a label of {self._model}")
 
     def _load(self, version: int) -> None:
@@ -123,14 +162,25 @@ class Rollout:
             for address in self._addresses:
                 self._wait(address, version)
         except (ServingError, OSError):
+            # Servers that can be reached need not go on trying.
+            with suppress(ServingError, OSError):
+                self._apply(settled=self._model)
             self._labels.forget()
             raise
 
-    def _apply(self) -> None:
+    def _finish(self) -> None:
+        """The last steps: every server knows the labels, then none needs what they left."""
+        self._apply()
+        if self._labels.read().loading:
+            # In this order: what a server may still be asked for is never pruned.
+            self._apply(settled=self._model)
+            self._labels.forget()
+
+    def _apply(self, settled: str = "") -> None:
         """Tells the servers what the store says now."""
         if not self._addresses and self._config_dir is None:
             return
-        text = models_config_text(served_models(self._root))
+        text = models_config_text(served_models(self._root, settled))
         if self._config_dir is not None:
             path = self._config_dir / MODELS_CONFIG
             staging = path.with_name(f".{MODELS_CONFIG}.new")

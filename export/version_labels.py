@@ -37,7 +37,8 @@ class State:
       labels: Label to version.
       history: Label to the versions that it named before, the latest last.
       pinned: Versions that pruning keeps.
-      loading: A version that a server is asked to load before a label moves to it.
+      loading: Versions that servers have beside the labelled ones while a label moves: the one
+        that it will name, then the one that it named.
     """
 
     labels: dict[str, int] = field(default_factory=dict)
@@ -47,8 +48,8 @@ class State:
 
     @property
     def served(self) -> list[int]:
-        """The versions that a server should load, ascending; none means the newest."""
-        return sorted({*self.labels.values(), *self.loading}) if self.labels else []
+        """The versions that are labelled or may still be asked for, ascending."""
+        return sorted({*self.labels.values(), *self.loading})
 
     def labels_of(self, version: int) -> list[str]:
         """The labels of a version, sorted."""
@@ -95,12 +96,14 @@ class VersionLabels:
         """
         with self._changing() as state:
             self._require_loadable(version)
-            changed = dataclasses.replace(state, loading=[version])
+            # What a killed rollout left may still be served, and stays until one has ended.
+            loading = sorted({*state.loading, version})
+            changed = dataclasses.replace(state, loading=loading)
             self._write(changed)
         return changed
 
     def move(self, label: str, version: int) -> State:
-        """The second step: the label names the version.
+        """The second step: the label names the version; the one it leaves may still be served.
 
         Raises:
           StoreError: The version cannot be loaded, or the label is no word.
@@ -113,7 +116,7 @@ class VersionLabels:
         return changed
 
     def forget(self) -> State:
-        """Takes an announcement back."""
+        """The end of a rollout, or of one that failed: servers need what is labelled."""
         with self._changing() as state:
             changed = dataclasses.replace(state, loading=[])
             self._write(changed)
@@ -149,13 +152,13 @@ class VersionLabels:
                 state,
                 labels={**state.labels, label: version},
                 history={**state.history, label: before[:last]},
-                loading=[],
+                loading=_still_served(state, label, version),
             )
             self._write(changed)
         return changed
 
     def remove(self, label: str) -> State:
-        """Takes a label away.
+        """Takes a label away; the version that it names may still be served.
 
         Raises:
           StoreError: There is no such label.
@@ -165,7 +168,8 @@ class VersionLabels:
                 known = ", ".join(sorted(state.labels)) or "none"
                 raise StoreError(f"expected a label of {known}, got {label!r}")
             labels = {name: number for name, number in state.labels.items() if name != label}
-            changed = dataclasses.replace(state, labels=labels, loading=[])
+            loading = sorted({*state.loading, state.labels[label]})
+            changed = dataclasses.replace(state, labels=labels, loading=loading)
             self._write(changed)
         return changed
 
@@ -294,5 +298,11 @@ def _moved(state: State, label: str, version: int) -> State:
         state,
         labels={**state.labels, label: version},
         history={**state.history, label: history},
-        loading=[],
+        loading=_still_served(state, label, version),
     )
+
+
+def _still_served(state: State, label: str, version: int) -> list[int]:
+    """What servers may have besides labelled versions once the label names the version."""
+    left = {state.labels[label]} if label in state.labels else set()
+    return sorted({*state.loading, *left} - {version})

@@ -90,7 +90,13 @@ def config(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     written = write_configuration(
-        model_root, out, plan, models=models, image_tag=image_tag or IMAGE_TAG, tls=tls
+        model_root,
+        out,
+        plan,
+        models=models,
+        image_tag=image_tag or IMAGE_TAG,
+        tls=tls,
+        tell=lambda line: click.echo(line, err=True),
     )
     width = max(len(file.path.name) for file in written)
     for file in written:

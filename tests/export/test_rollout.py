@@ -1,4 +1,4 @@
-"""Moving labels on a running server: two steps, no failed request, and no half measures."""
+"""Moving labels on a running server: three steps, no failed request, and no half measures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from export.hosting import hosted
-from export.rollout import Rollout, served_models
+from export.rollout import Rollout, only_rollout, served_models
 from export.store import StoreError
 from export.version_labels import labels_in
 from serving_config.errors import ServingError
@@ -142,6 +142,52 @@ def test_a_server_that_is_not_there_moves_nothing(store):
     with pytest.raises(ServingError):
         move.promote("stable", 2)
     assert labels_in(store, "m").read().labels == {"stable": 1}
+
+
+def test_the_first_label_of_an_older_version(program, tmp_path):
+    """Until something is labelled clients ask for the newest, which the server keeps meanwhile."""
+    root = tmp_path / "models"
+    for number in (1, 2):
+        save_version(root, number)
+    with start(program, root, tmp_path) as server:
+        move, told = rollout(root, server.grpc_address)
+        move.promote("stable", 1)
+        with GrpcClient(server.grpc_address, model="m", contracts={}) as client:
+            inputs = {"x": np.zeros(1, np.float32)}
+            assert client.predict("", inputs, label="stable")["version"] == [1]
+    assert told[-1] == "stable is m 1"
+
+
+def test_the_newest_is_served_until_there_is_a_label(store, tmp_path):
+    labels = labels_in(store, "m")
+    labels.remove("stable")
+    labels.forget()
+    assert served_models(store)[0].versions == ()
+    labels.announce(1)
+    assert served_models(store)[0].versions == (1, 2)
+    assert served_models(store, settled="m")[0].versions == ()
+
+
+def test_one_rollout_at_a_time(store):
+    """A second one says that it waits, and goes on with what the first one left."""
+    told, second = [], threading.Event()
+
+    def tell(line):
+        told.append(line)
+        second.set()
+
+    with only_rollout(store, tell):
+        thread = threading.Thread(
+            target=Rollout(store, "m", [], None, 1.0, tell).promote, args=("stable", 2)
+        )
+        thread.start()
+        assert second.wait(timeout=30)
+        assert labels_in(store, "m").read().labels == {"stable": 1}
+    thread.join(timeout=30)
+    assert told == [
+        f"another rollout in {store} is under way: waiting until it ends",
+        "stable is m 2, was 1",
+    ]
 
 
 def test_without_servers_only_the_store_changes(store):
