@@ -32,8 +32,10 @@ def test_served_equals_eager(client, server, case):
 @pytest.mark.parametrize(
     "name", ["robot_single", "centered_instance_jitter"], ids=["robot", "crops"]
 )
-def test_real_maps(grpc_client, rest_client, server, real_data, name):
+def test_real_maps(grpc_client, rest_client, server, real_data, name, long_run):
+    """All samples with `--long`, eight of them without."""
     maps = load_maps(real_data / f"{name}.npz")
+    maps = maps if long_run else maps[:: max(len(maps) // 8, 1)]
     cases = make_cases(maps)
     exact = server.kind == "embedded"
     report = verify(cases, [grpc_client, rest_client], EAGER, PEAK_OPS, exact=exact)
