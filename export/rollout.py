@@ -8,19 +8,22 @@ that does not get there leaves everything as it was.
 from __future__ import annotations
 
 import os
+import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Event
 
-from export.store import StoreError, VersionStore
-from export.version_labels import VersionLabels, check_label
+from export.store import StoreError, VersionStore, locked
+from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
 
 _POLL_SECONDS = 0.1
 _CALL_SECONDS = 10.0
+_LOCK_FILE = ".rollout.lock"
 
 
 def served_models(model_root: Path) -> list[ServedModel]:
@@ -67,7 +70,7 @@ class Rollout:
         timeout: float,
         tell: Callable[[str], object],
     ) -> None:
-        self._root = model_root
+        self._root = model_root.resolve()
         self._model = model
         self._labels = VersionLabels(VersionStore(model_root, model))
         self._addresses = addresses
@@ -79,30 +82,34 @@ class Rollout:
         """Points a label at a version.
 
         Raises:
-          StoreError: The version cannot be loaded, or the label is no word.
-          ServingError: A server refused, or did not load the version in time; nothing moved.
+          StoreError: The version cannot be loaded, the label is no word, or a file cannot be
+            written; nothing moved.
+          ServingError: A server refused, or did not load the version in time; nothing moved,
+            unless it says that the label has moved in the store.
         """
         check_label(label)
-        before = self._labels.read().labels.get(label)
-        self._load(version)
-        self._labels.move(label, version)
-        self._apply()
-        was = "" if before is None else f", was {before}"
+        with self._alone():
+            before = self._labels.read()
+            self._load(version)
+            self._move(label, version, before, self._labels.move)
+        left = before.labels.get(label)
+        was = "" if left is None else f", was {left}"
         self._tell(f"{label} is {self._model} {version}{was}")
 
     def roll_back(self, label: str) -> None:
         """Points a label at the version that it named before.
 
         Raises:
-          StoreError: There is none that can be loaded.
-          ServingError: A server refused, or did not load the version in time; nothing moved.
+          StoreError: There is none that can be loaded, or a file cannot be written; nothing moved.
+          ServingError: A server refused, or did not load the version in time; nothing moved,
+            unless it says that the label has moved in the store.
         """
-        version = self._labels.previous(label)
-        left = self._labels.read().labels[label]
-        self._load(version)
-        self._labels.roll_back(label, version)
-        self._apply()
-        self._tell(f"{label} is {self._model} {version} again, was {left}")
+        with self._alone():
+            version = self._labels.previous(label)
+            before = self._labels.read()
+            self._load(version)
+            self._move(label, version, before, self._labels.roll_back)
+        self._tell(f"{label} is {self._model} {version} again, was {before.labels[label]}")
 
     def unlabel(self, label: str) -> None:
         """Takes a label away.
@@ -111,9 +118,23 @@ class Rollout:
           StoreError: There is no such label.
           ServingError: A server refused.
         """
-        self._labels.remove(label)
-        self._apply()
+        with self._alone():
+            self._labels.remove(label)
+            self._apply()
         self._tell(f"{label} is no longer a label of {self._model}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Waits for another rollout of this model: one's first step ends the other's."""
+        path = self._labels.store.path / _LOCK_FILE
+        try:
+            # Of no use without a version, and then there is no folder either.
+            if path.parent.is_dir():
+                path.touch()
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        with locked(path, wait=True) if path.exists() else nullcontext():
+            yield
 
     def _load(self, version: int) -> None:
         """The first step: every server has the version, or everything is as it was."""
@@ -122,24 +143,50 @@ class Rollout:
             self._apply()
             for address in self._addresses:
                 self._wait(address, version)
-        except (ServingError, OSError):
+        except (ServingError, StoreError):
             self._labels.forget()
+            # A server that is left to want the version would try to load it again and again.
+            with suppress(ServingError, StoreError):
+                self._apply()
             raise
 
+    def _move(
+        self, label: str, version: int, before: State, move: Callable[[str, int], object]
+    ) -> None:
+        """The second step: the label names the version, in the store and on every server."""
+        move(label, version)
+        try:
+            self._apply()
+        except StoreError:
+            # No server was told yet.
+            self._labels.restore(label, before)
+            raise
+        except ServingError as error:
+            # Servers that were told have left the version before: forward is the way out.
+            raise ServingError(
+                f"{label} is {self._model} {version} in the store, but a server was not told "
+                f"({error.sentence}); run the same command again",
+                code=error.code,
+                transport=error.transport,
+            ) from error
+
     def _apply(self) -> None:
-        """Tells the servers what the store says now."""
+        """Tells the servers what the store says now.
+
+        Raises:
+          StoreError: The file cannot be written; no server was told.
+          ServingError: A server refused; those before it were told.
+        """
         if not self._addresses and self._config_dir is None:
             return
-        text = models_config_text(served_models(self._root))
-        if self._config_dir is not None:
-            path = self._config_dir / MODELS_CONFIG
-            staging = path.with_name(f".{MODELS_CONFIG}.new")
-            staging.write_text(text, encoding="utf-8")
-            # A server that polls the file must never read half of it.
-            os.replace(staging, path)  # noqa: PTH105 - one rename that replaces
-        for address in self._addresses:
-            with GrpcClient(address, model=self._model, timeout=self._timeout) as client:
-                client.reload_config(text)
+        # What is told must be what the store says last, also if another model's label moves now.
+        with locked(self._root, wait=True):
+            text = models_config_text(served_models(self._root))
+            if self._config_dir is not None:
+                _replace(self._config_dir / MODELS_CONFIG, text)
+            for address in self._addresses:
+                with GrpcClient(address, model=self._model, timeout=self._timeout) as client:
+                    client.reload_config(text)
 
     def _wait(self, address: str, version: int) -> None:
         """Returns when a server has the version available.
@@ -165,3 +212,15 @@ class Rollout:
                         transport=client.transport,
                     )
                 Event().wait(_POLL_SECONDS)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that a server polls, which must never read half of it."""
+    staging = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        staging.write_text(text, encoding="utf-8")
+        os.replace(staging, path)  # noqa: PTH105 - one rename that replaces
+    except OSError as error:
+        with suppress(OSError):
+            staging.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
