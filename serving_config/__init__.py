@@ -10,18 +10,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from serving_config.addresses import AddressError
     from serving_config.errors import InvalidReplyError, ServerStartError, ServingError
     from serving_config.grpc_client import GrpcClient
     from serving_config.process import ModelServer
     from serving_config.programs import ServerProgram, find_server, launch_command
     from serving_config.rest_client import RestClient
+    from serving_config.retries import Retries
     from serving_config.status import VersionStatus
 
 _HOME_OF = {
+    "AddressError": "addresses",
     "GrpcClient": "grpc_client",
     "InvalidReplyError": "errors",
     "ModelServer": "process",
     "RestClient": "rest_client",
+    "Retries": "retries",
     "ServerProgram": "programs",
     "ServerStartError": "errors",
     "ServingError": "errors",
@@ -31,10 +35,12 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "AddressError",
     "GrpcClient",
     "InvalidReplyError",
     "ModelServer",
     "RestClient",
+    "Retries",
     "ServerProgram",
     "ServerStartError",
     "ServingError",

@@ -76,7 +76,8 @@ class ServingError(RuntimeError):
         HTTP status, so that FAILED_PRECONDITION arrives as INVALID_ARGUMENT.
       http_status: The HTTP status, `None` over gRPC and where no reply came.
       server_text: The server's text, unchanged.
-      sentence: The text as one sentence, without the runtime's wrapping.
+      sentence: The text as one sentence, without the runtime's wrapping, and what the client has
+        to add.
       transport: `"gRPC"` or `"REST"`.
       signature: The signature that was asked for; empty for a status request.
     """
@@ -89,11 +90,13 @@ class ServingError(RuntimeError):
         transport: str,
         signature: str = "",
         http_status: int | None = None,
+        note: str = "",
     ) -> None:
         self.code = code
         self.http_status = http_status
         self.server_text = server_text
-        self.sentence = sentence_of_server_text(server_text)
+        sentence = sentence_of_server_text(server_text)
+        self.sentence = f"{sentence} ({note})" if note else sentence
         self.transport = transport
         self.signature = signature
         subject = signature or "status"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
 import numpy as np
 
+from serving_config.addresses import AddressError, target_of
+from serving_config.channel import ATTEMPTS, open_channel
 from serving_config.checks import (
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT,
@@ -18,50 +19,31 @@ from serving_config.checks import (
     reply_fault,
 )
 from serving_config.errors import InvalidReplyError, ServingError
+from serving_config.retries import RETRIED_CODES, Retries, RetryCount
 from serving_config.status import VersionStatus
 from signatures.contract import DEFAULT_SIGNATURE, MODELS, ModelContract
 
 TRANSPORT = "gRPC"
-_RETRIED_BYTES = 1 << 28
-
-
-def channel_options() -> list[tuple[str, Any]]:
-    """Channel arguments: unlimited messages, gRPC's own bounded retries, no HTTP proxy.
-
-    A model server refuses calls beyond its threads at once with RESOURCE_EXHAUSTED; the retry
-    policy backs off and tries again, at most five times and never past the call's deadline.
-    """
-    policy = {
-        "maxAttempts": 5,
-        "initialBackoff": "0.05s",
-        "maxBackoff": "1s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-    }
-    config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
-    return [
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.enable_retries", 1),
-        ("grpc.service_config", json.dumps(config)),
-        ("grpc.per_rpc_retry_buffer_size", _RETRIED_BYTES),
-        ("grpc.enable_http_proxy", 0),
-        # A channel of its own: another one's long back-off after a failure must not be inherited.
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 1000),
-    ]
 
 
 class GrpcClient:
-    """Queries a model server over gRPC. Usable from several threads and as a context manager.
+    """Queries model servers over gRPC. Usable from several threads and as a context manager.
+
+    Requests to several servers are spread over those that answer (`round_robin`). A request that
+    is refused for want of capacity (RESOURCE_EXHAUSTED), or whose server goes away
+    (UNAVAILABLE), is sent again to the next, in at most five attempts within its deadline.
+    Not saved are requests of more than 256 MiB, those whose reply has begun to arrive, and those
+    that a server which hangs keeps until their deadline.
 
     Args:
-      address: `HOST:PORT`.
+      address: `HOST:PORT`, a sequence of them, or `dns:///NAME:PORT` for all servers that a name
+        stands for.
       model: The servable that is asked unless a call names another.
       timeout: Seconds until a call without its own timeout fails with DEADLINE_EXCEEDED.
       contracts: By servable name, what requests and replies are checked against.
+
+    Raises:
+      AddressError: An address is none, or one of several is a name that is not known.
     """
 
     transport = TRANSPORT
@@ -69,7 +51,7 @@ class GrpcClient:
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         model: str = DEFAULT_MODEL,
         timeout: float = DEFAULT_TIMEOUT,
@@ -82,11 +64,22 @@ class GrpcClient:
         self.timeout = timeout
         self._wire = wire
         self._checks = Checks(contracts)
-        self._channel = grpc.insecure_channel(address, options=channel_options())
+        self._target = target_of(address)
+        self._count = RetryCount(lambda: open_channel(self._target), self._target.text)
+        self._channel = self._count.channel
         # Bytes in, bytes out: the messages are encoded and decoded in `wire` only.
         self._predict = self._channel.unary_unary(wire.PREDICT_METHOD)
         self._status = self._channel.unary_unary(wire.GET_MODEL_STATUS_METHOD)
         self._reload = self._channel.unary_unary(wire.RELOAD_CONFIG_METHOD)
+
+    @property
+    def retries(self) -> Retries:
+        """How many calls were made, and how often something was sent again.
+
+        Totals of all threads, lower bounds where a server could not be reached at all: see
+        `serving_config.retries.Retries`. After `close` what it was then.
+        """
+        return self._count.read()
 
     def predict(
         self,
@@ -173,7 +166,13 @@ class GrpcClient:
 
         Raises:
           ServingError: The server refuses the configuration, which is then as it was.
+          AddressError: The client has several servers: only one of them would be told.
         """
+        if self._target.is_spread:
+            raise AddressError(
+                f"a configuration goes to one server, and this client spreads over several "
+                f"({self._target.text}); make a client for each"
+            )
         reply = self._call(self._reload, self._wire.reload_request(config), "", timeout)
         code, text = self._wire.read_reload_reply(reply)
         if code != "OK":
@@ -189,18 +188,26 @@ class GrpcClient:
         wait_for_ready: bool = False,
     ) -> bytes:
         deadline = self.timeout if timeout is None else timeout
+        self._count.begin()
         try:
             return method(request, timeout=deadline, wait_for_ready=wait_for_ready)
         except grpc.RpcError as error:
+            note = ""
+            if error.code() in RETRIED_CODES:
+                self._count.give_up()
+                # Which of them reached a server, gRPC does not say.
+                note = f"given up after up to {ATTEMPTS} attempts"
             raise ServingError(
                 error.details() or "",
                 code=error.code().name,
                 transport=TRANSPORT,
                 signature=signature,
+                note=note,
             ) from error
 
     def close(self) -> None:
         """Closes the connection; calls in flight are cancelled."""
+        self._count.read()
         self._channel.close()
 
     def __enter__(self) -> GrpcClient:

@@ -1,0 +1,69 @@
+"""The gRPC channel of a client: its balancing, retries, reconnecting and limits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+
+from serving_config.addresses import Target
+from serving_config.retries import RETRIED_CODES
+
+# gRPC makes no more than five attempts, whatever is asked for.
+ATTEMPTS = 5
+# A request larger than this is not kept for another attempt.
+RETRIED_BYTES = 1 << 28
+
+# Refusals of a stock server beyond its threads are cheap and over within milliseconds. With gRPC's
+# own jitter of 20% the pauses add up to 0.6 to 0.9 s, after which a server that is not there is
+# said to be so. No `retryThrottling`: its budget is shared by all channels to a server, and the
+# requests in flight when one of two servers dies would use it up at once, just when retries are
+# what saves them; five attempts and growing pauses bound the load without it. No `waitForReady`:
+# it would turn "connection refused" into a wait for the deadline.
+_RETRY_POLICY = {
+    "maxAttempts": ATTEMPTS,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": [code.name for code in RETRIED_CODES],
+}
+
+
+def channel_options(target: Target) -> list[tuple[str, Any]]:
+    """Channel arguments: balancing, bounded retries, unlimited messages, no HTTP proxy.
+
+    Retried is what says that the request was not carried out or its connection was lost:
+    UNAVAILABLE and RESOURCE_EXHAUSTED, at most five attempts and never past the call's deadline.
+    Once the beginning of a reply has arrived, gRPC does not start again.
+    """
+    config: dict[str, Any] = {"methodConfig": [{"name": [{}], "retryPolicy": _RETRY_POLICY}]}
+    if target.is_spread:
+        # A single HOST:PORT keeps gRPC's default, the first of the host's addresses that answers.
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
+    options = [
+        ("grpc.service_config", json.dumps(config)),
+        # A name server's opinion must not replace it.
+        ("grpc.service_config_disable_resolution", 1),
+        ("grpc.enable_retries", 1),
+        ("grpc.per_rpc_retry_buffer_size", RETRIED_BYTES),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.enable_http_proxy", 0),
+        # A channel of its own: another one's long back-off after a failure must not be inherited.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # What `retries` reads: counters, without the history that belongs to them.
+        ("grpc.enable_channelz", 1),
+        ("grpc.max_channel_trace_event_memory_per_node", 0),
+    ]
+    if target.authority is not None:
+        options.append(("grpc.default_authority", target.authority))
+    return options
+
+
+def open_channel(target: Target) -> grpc.Channel:
+    """A channel to the servers of a target."""
+    return grpc.insecure_channel(target.text, options=channel_options(target))
