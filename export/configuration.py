@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from export.rollout import only_rollout, served_models
+from export.rollout import alone, served_models
 from export.store import StoreError
 from serving_config.batching import batching_flags
 from serving_config.containers import (
@@ -95,7 +95,8 @@ def write_configuration(
       StoreError: There is no such model.
       ConfigurationError: A file of TLS is not usable, or a file cannot be written.
     """
-    with only_rollout(model_root, tell):
+    chosen_models(model_root, models)
+    with alone(model_root, tell):
         served = chosen_models(model_root, models)
         batching = any(batching_flags(model.base_path) for model in served)
         plan = replace(plan, batching=batching, tls=tls is not None)

@@ -6,13 +6,14 @@ when every server knows the label's new version is the one it left no longer ask
 that does not get there leaves everything as it was. Between the steps the store remembers what a
 server may still serve, so that pruning spares it even if the rollout is killed.
 
-One rollout of a model root runs at a time: each writes down the whole list of models, and an older
-list must not come after a newer one.
+One label of a model moves at a time; and the list of all models, which a server gets as a whole, is
+made and handed on under a lock of its own, so that an older one never comes after a newer one.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,13 +21,14 @@ from pathlib import Path
 from threading import Event
 
 from export.store import StoreError, VersionStore, locked
-from export.version_labels import VersionLabels, check_label
+from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
 
 _POLL_SECONDS = 0.1
 _CALL_SECONDS = 10.0
+LOCK_FILE = ".rollout.lock"
 
 
 def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
@@ -61,24 +63,25 @@ def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
 
 
 @contextmanager
-def only_rollout(model_root: Path, tell: Callable[[str], object]) -> Iterator[None]:
-    """Waits until no other process moves labels in this model root or writes them down.
+def alone(path: Path, tell: Callable[[str], object]) -> Iterator[None]:
+    """Holds the lock of a file or folder, and says so where another process has it.
 
     Args:
-      model_root: The folder of all models.
+      path: A model root: what its servers are told. `MODEL_ROOT/MODEL/.rollout.lock`: where the
+        model's labels are.
       tell: Where it is said that there is another.
 
     Raises:
-      StoreError: There is no such folder.
+      StoreError: There is no such file or folder.
     """
-    if not model_root.is_dir():
-        raise StoreError(f"no model with a version in {model_root}; run: peakserve export")
     with ExitStack() as held:
         try:
-            held.enter_context(locked(model_root))
+            held.enter_context(locked(path))
         except BlockingIOError:
-            tell(f"another rollout in {model_root} is under way: waiting until it ends")
-            held.enter_context(locked(model_root, wait=True))
+            tell(f"another process moves labels in {path.parent}: waiting until it has ended")
+            held.enter_context(locked(path, wait=True))
+        except OSError as error:
+            raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
         yield
 
 
@@ -103,7 +106,7 @@ class Rollout:
         timeout: float,
         tell: Callable[[str], object],
     ) -> None:
-        self._root = model_root
+        self._root = model_root.resolve()
         self._model = model
         self._labels = VersionLabels(VersionStore(model_root, model))
         self._addresses = addresses
@@ -115,32 +118,34 @@ class Rollout:
         """Points a label at a version.
 
         Raises:
-          StoreError: The version cannot be loaded, or the label is no word.
-          ServingError: A server refused, or did not load the version in time; nothing moved.
+          StoreError: The version cannot be loaded, the label is no word, or a file cannot be
+            written; nothing moved.
+          ServingError: A server refused, or did not load the version in time; nothing moved,
+            unless it says that the label has moved in the store.
         """
         check_label(label)
-        with only_rollout(self._root, self._tell):
-            before = self._labels.read().labels.get(label)
+        with self._alone():
+            before = self._labels.read()
             self._load(version)
-            self._labels.move(label, version)
-            self._finish()
-        was = "" if before is None else f", was {before}"
+            self._move(label, version, before, self._labels.move)
+        left = before.labels.get(label)
+        was = "" if left is None else f", was {left}"
         self._tell(f"{label} is {self._model} {version}{was}")
 
     def roll_back(self, label: str) -> None:
         """Points a label at the version that it named before.
 
         Raises:
-          StoreError: There is none that can be loaded.
-          ServingError: A server refused, or did not load the version in time; nothing moved.
+          StoreError: There is none that can be loaded, or a file cannot be written; nothing moved.
+          ServingError: A server refused, or did not load the version in time; nothing moved,
+            unless it says that the label has moved in the store.
         """
-        with only_rollout(self._root, self._tell):
+        with self._alone():
             version = self._labels.previous(label)
-            left = self._labels.read().labels[label]
+            before = self._labels.read()
             self._load(version)
-            self._labels.roll_back(label, version)
-            self._finish()
-        self._tell(f"{label} is {self._model} {version} again, was {left}")
+            self._move(label, version, before, self._labels.roll_back)
+        self._tell(f"{label} is {self._model} {version} again, was {before.labels[label]}")
 
     def unlabel(self, label: str) -> None:
         """Takes a label away.
@@ -149,10 +154,24 @@ class Rollout:
           StoreError: There is no such label.
           ServingError: A server refused.
         """
-        with only_rollout(self._root, self._tell):
+        with self._alone():
             self._labels.remove(label)
-            self._finish()
+            self._apply()
+            self._settle()
         self._tell(f"{label} is no longer a label of {self._model}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Waits for another rollout of this model: one's first step ends the other's."""
+        path = self._labels.store.path / LOCK_FILE
+        if not path.parent.is_dir():
+            raise StoreError(f"no version in {path.parent}; run: peakserve export")
+        try:
+            path.touch()
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        with alone(path, self._tell):
+            yield
 
     def _load(self, version: int) -> None:
         """The first step: every server has the version, or everything is as it was."""
@@ -161,35 +180,70 @@ class Rollout:
             self._apply()
             for address in self._addresses:
                 self._wait(address, version)
-        except (ServingError, OSError):
-            # Servers that can be reached need not go on trying.
-            with suppress(ServingError, OSError):
-                self._apply(settled=self._model)
-            self._labels.forget()
+        except (ServingError, StoreError):
+            self._settle()
             raise
 
-    def _finish(self) -> None:
-        """The last steps: every server knows the labels, then none needs what they left."""
-        self._apply()
-        if self._labels.read().loading:
-            # In this order: what a server may still be asked for is never pruned.
-            self._apply(settled=self._model)
-            self._labels.forget()
+    def _move(
+        self, label: str, version: int, before: State, move: Callable[[str, int], object]
+    ) -> None:
+        """The other steps: the label names the version, in the store and on every server."""
+        move(label, version)
+        try:
+            self._apply()
+        except StoreError:
+            # No server was told yet.
+            self._labels.restore(label, before)
+            self._settle()
+            raise
+        except ServingError as error:
+            # Servers that were told have left the version before: forward is the way out.
+            raise ServingError(
+                f"{label} is {self._model} {version} in the store, but a server was not told "
+                f"({error.sentence}); run the same command again",
+                code=error.code,
+                transport=error.transport,
+            ) from error
 
-    def _apply(self, settled: str = "") -> None:
-        """Tells the servers what the store says now."""
-        if not self._addresses and self._config_dir is None:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Servers need labelled versions only, after a rollout or one that failed.
+
+        One that does not hear of it keeps a version too many, until the next rollout.
+        """
+        if not self._labels.read().loading:
             return
-        text = models_config_text(served_models(self._root, settled))
-        if self._config_dir is not None:
-            path = self._config_dir / MODELS_CONFIG
-            staging = path.with_name(f".{MODELS_CONFIG}.new")
-            staging.write_text(text, encoding="utf-8")
-            # A server that polls the file must never read half of it.
-            os.replace(staging, path)  # noqa: PTH105 - one rename that replaces
-        for address in self._addresses:
-            with GrpcClient(address, model=self._model, timeout=self._timeout) as client:
-                client.reload_config(text)
+        with suppress(ServingError, StoreError):
+            self._apply(settle=True)
+
+    def _apply(self, *, settle: bool = False) -> None:
+        """Tells the servers what the store says now.
+
+        Args:
+          settle: Whether the model's rollout is over: only labelled versions are asked for.
+
+        Raises:
+          StoreError: The file cannot be written; no server was told.
+          ServingError: A server refused; those before it were told.
+        """
+        if not self._addresses and self._config_dir is None:
+            if settle:
+                self._labels.forget()
+            return
+        # What is told must be what the store says last, also if another model's label moves now.
+        with alone(self._root, self._tell):
+            text = models_config_text(served_models(self._root, self._model if settle else ""))
+            if self._config_dir is not None:
+                _replace(self._config_dir / MODELS_CONFIG, text)
+            try:
+                for address in self._addresses:
+                    with GrpcClient(address, model=self._model, timeout=self._timeout) as client:
+                        client.reload_config(text)
+            finally:
+                # Only now: what a server may still be asked for is never pruned.
+                if settle:
+                    self._labels.forget()
 
     def _wait(self, address: str, version: int) -> None:
         """Returns when a server has the version available.
@@ -215,3 +269,15 @@ class Rollout:
                         transport=client.transport,
                     )
                 Event().wait(_POLL_SECONDS)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that a server polls, which must never read half of it."""
+    staging = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        staging.write_text(text, encoding="utf-8")
+        os.replace(staging, path)  # noqa: PTH105 - one rename that replaces
+    except OSError as error:
+        with suppress(OSError):
+            staging.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error

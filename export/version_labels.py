@@ -122,6 +122,24 @@ class VersionLabels:
             self._write(changed)
         return changed
 
+    def restore(self, label: str, before: State) -> State:
+        """Gives a label the version and the history that it had before a move.
+
+        The version that it names now may still be served.
+
+        Raises:
+          StoreError: The labels cannot be written.
+        """
+        with self._changing() as state:
+            labels = {name: at for name, at in state.labels.items() if name != label}
+            if label in before.labels:
+                labels[label] = before.labels[label]
+            history = {**state.history, label: before.history.get(label, [])}
+            loading = sorted({*state.loading, *filter(None, [state.labels.get(label)])})
+            changed = dataclasses.replace(state, labels=labels, history=history, loading=loading)
+            self._write(changed)
+        return changed
+
     def previous(self, label: str) -> int:
         """The version that a label named before, and that can still be loaded.
 

@@ -234,7 +234,7 @@ _METHODS: dict[str, Callable[[Core, Target, _Exchange], bytes]] = {
 
 def _milliseconds(exchange: _Exchange) -> int:
     """When the runtime stops by itself, so that a late request gives its thread back."""
-    return max(int(exchange.timeout * 1000), 1) if exchange.timeout else 0
+    return max(round(exchange.timeout * 1000), 1) if exchange.timeout else 0
 
 
 def status_body(versions: list[tuple[int, VersionStatus]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -24,7 +24,13 @@ MOST_RECORDS = 1000
 _OPERATION = re.compile(r"^\{\{function_node [^}]*\}\} ")
 
 
-def replay(servable: Servable, directory: Path, iterations: int, metrics: Metrics) -> None:
+def replay(
+    servable: Servable,
+    directory: Path,
+    iterations: int,
+    metrics: Metrics,
+    timeouts_ms: Sequence[int] = (0,),
+) -> None:
     """Runs every record of a version's warm-up file; without such a file nothing happens.
 
     Args:
@@ -32,6 +38,7 @@ def replay(servable: Servable, directory: Path, iterations: int, metrics: Metric
       directory: The version's directory.
       iterations: How often each record is run.
       metrics: Where the replay is counted.
+      timeouts_ms: Those that requests come with; the runtime prepares itself for each of them.
 
     Raises:
       StatusError: A record cannot be read or is refused; the version must not be served.
@@ -48,8 +55,9 @@ def replay(servable: Servable, directory: Path, iterations: int, metrics: Metric
         except DecodeError as error:
             shown = record.decode(errors="replace")
             raise invalid_argument(f"Failed to parse warmup record: {shown} from {path}") from error
-        for _ in range(iterations):
-            _run(servable, log)
+        for timeout_ms in timeouts_ms:
+            for _ in range(iterations):
+                _run(servable, log, timeout_ms)
         records += 1
         if records > MOST_RECORDS:
             raise invalid_argument(
@@ -69,7 +77,7 @@ def _records(path: Path) -> Iterator[bytes]:
         ) from error
 
 
-def _run(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
+def _run(servable: Servable, log: prediction_log_pb2.PredictionLog, timeout_ms: int) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
@@ -79,11 +87,12 @@ def _run(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
             request.inputs,
             tuple(request.output_filter),
             decode=wire.array_of,
+            timeout_ms=timeout_ms,
         )
     elif kind == "classify_log":
-        examples.classify(servable, log.classify_log.request)
+        examples.classify(servable, log.classify_log.request, timeout_ms=timeout_ms)
     elif kind == "regress_log":
-        examples.regress(servable, log.regress_log.request)
+        examples.regress(servable, log.regress_log.request, timeout_ms=timeout_ms)
     elif kind == "multi_inference_log":
         examples.multi_inference(servable, log.multi_inference_log.request)
     elif kind is not None:

@@ -18,6 +18,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from export.rollout import LOCK_FILE
 from export.store import STAGING_PREFIX
 from export.version_labels import STATE_FILE, labels_in
 from serving_config.models_config import MODELS_CONFIG
@@ -149,7 +150,7 @@ def test_kills_of_two_writers(store, tell, long_run):
     store.labels.move("stable", newest)
     store.labels.forget()
     left = [path.name for path in store.labels.store.path.iterdir()]
-    assert set(left) == {STATE_FILE, *map(str, store.labels.store.versions())}
+    assert set(left) == {STATE_FILE, LOCK_FILE, *map(str, store.labels.store.versions())}
     assert not [name for name in left if name.startswith(STAGING_PREFIX)]
     tell(
         f"store: {kills} kills of two writers, {newest} versions published, "

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from export.hosting import hosted
-from export.rollout import Rollout, only_rollout, served_models
+from export.rollout import LOCK_FILE, Rollout, alone, served_models
 from export.store import StoreError
 from export.version_labels import labels_in
 from serving_config.errors import ServingError
@@ -176,7 +176,9 @@ def test_one_rollout_at_a_time(store):
         told.append(line)
         second.set()
 
-    with only_rollout(store, tell):
+    lock = store / "m" / LOCK_FILE
+    lock.touch()
+    with alone(lock, tell):
         thread = threading.Thread(
             target=Rollout(store, "m", [], None, 1.0, tell).promote, args=("stable", 2)
         )
@@ -185,7 +187,7 @@ def test_one_rollout_at_a_time(store):
         assert labels_in(store, "m").read().labels == {"stable": 1}
     thread.join(timeout=30)
     assert told == [
-        f"another rollout in {store} is under way: waiting until it ends",
+        f"another process moves labels in {store / 'm'}: waiting until it has ended",
         "stable is m 2, was 1",
     ]
 

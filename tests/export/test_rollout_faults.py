@@ -1,0 +1,181 @@
+"""Rollouts that meet one another, a full disk, or a server that goes away half way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from export import rollout
+from export.rollout import Rollout, served_models
+from export.store import StoreError
+from export.version_labels import labels_in
+from serving_config.errors import ServingError
+from serving_config.models_config import MODELS_CONFIG, models_config_text
+from serving_config.status import AVAILABLE, VersionStatus
+
+
+@pytest.fixture
+def store(tmp_path):
+    for model in ("m", "n"):
+        for number in (1, 2):
+            directory = tmp_path / "models" / model / str(number)
+            directory.mkdir(parents=True)
+            (directory / "saved_model.pb").write_bytes(b"graph")
+        labels_in(tmp_path / "models", model).move("stable", 1)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What servers are told; they have every version."""
+    texts = []
+
+    class Client:
+        transport = "gRPC"
+
+        def __init__(self, address, **options):
+            self.address = address
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def reload_config(self, text):
+            texts.append((self.address, text))
+
+        def status(self):
+            return {number: VersionStatus(AVAILABLE) for number in (1, 2)}
+
+    monkeypatch.setattr(rollout, "GrpcClient", Client)
+    Client.texts = texts
+    return Client
+
+
+def roll(store, model="m", addresses=("a",), config_dir=None):
+    return Rollout(store, model, addresses, config_dir, 5.0, lambda line: None)
+
+
+def versions_of(model, text):
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (entry,) = (e for e in config.model_config_list.config if e.name == model)
+    return entry.model_version_policy.specific.versions
+
+
+def test_rollouts_of_two_models_never_tell_what_is_outdated(store, told, monkeypatch):
+    """The slower of two makes its text first, and would take the other's label back."""
+    make, other = (
+        rollout.models_config_text,
+        threading.Thread(target=lambda: roll(store, "n").promote("stable", 2)),
+    )
+
+    def slowly(models):
+        text = make(models)
+        if threading.current_thread() is not other and not other.ident:
+            other.start()
+            other.join(timeout=1.0)
+        return text
+
+    monkeypatch.setattr(rollout, "models_config_text", slowly)
+    roll(store).promote("stable", 2)
+    other.join()
+    assert told.texts[-1][1] == models_config_text(served_models(store))
+    # Once a server was asked to load version 2 of `n`, nobody may take that back.
+    asked = [2 in versions_of("n", text) for _, text in told.texts]
+    assert asked == sorted(asked)
+
+
+def test_two_rollouts_of_one_model_follow_one_another(store, told, monkeypatch):
+    """The second's announcement would end the first's: its version is no longer asked for."""
+    first_waits, second = threading.Event(), []
+    look = told.status
+
+    def status(client):
+        if not first_waits.is_set():
+            first_waits.set()
+            second.append(threading.Thread(target=lambda: roll(store).promote("canary", 1)))
+            second[0].start()
+            second[0].join(timeout=0.5)
+            assert labels_in(store, "m").read().loading == [2]
+        return look(client)
+
+    monkeypatch.setattr(told, "status", status)
+    roll(store).promote("stable", 2)
+    second[0].join()
+    assert labels_in(store, "m").read().labels == {"stable": 2, "canary": 1}
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("act", ["promote", "roll back"])
+def test_a_file_that_cannot_be_written_moves_nothing(store, told, tmp_path, monkeypatch, step, act):
+    if act == "roll back":
+        labels_in(store, "m").move("stable", 2)
+    before = labels_in(store, "m").read()
+    path = tmp_path / MODELS_CONFIG
+    path.write_text("as it was")
+    left = [step]
+    replace = os.replace
+
+    def full(source, target):
+        if Path(target) == path:
+            left[0] -= 1
+            if left[0] <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(rollout.os, "replace", full)
+    move = roll(store, config_dir=tmp_path)
+    with pytest.raises(StoreError, match=r"cannot write .*models\.config: No space left on device"):
+        move.promote("stable", 2) if act == "promote" else move.roll_back("stable")
+    state = labels_in(store, "m").read()
+    assert state.labels == before.labels
+    assert state.history.get("stable", []) == before.history.get("stable", [])
+    assert not list(tmp_path.glob(".models*"))
+    assert all("value: 2" not in text for _, text in told.texts) or act == "roll back"
+
+
+def test_a_version_that_does_not_load_is_no_longer_asked_for(store, told, monkeypatch):
+    failed = VersionStatus("END", "DATA_LOSS", "cut")
+    monkeypatch.setattr(told, "status", lambda client: {2: failed})
+    with pytest.raises(ServingError, match="cut"):
+        roll(store).promote("stable", 2)
+    (_, asked), (_, after) = told.texts
+    assert "versions: 2" in asked
+    assert "versions: 2" not in after
+
+
+def test_a_server_that_goes_away_half_way_is_said_and_the_same_command_finishes(
+    store, told, monkeypatch
+):
+    reload, gone = told.reload_config, []
+
+    def once(client, text):
+        if client.address == "b" and len(told.texts) == 3 and not gone:
+            gone.append(client.address)
+            raise ServingError("gone", code="UNAVAILABLE", transport="gRPC")
+        reload(client, text)
+
+    monkeypatch.setattr(told, "reload_config", once)
+    with pytest.raises(
+        ServingError, match="m 2 in the store, .*gone.*; run the same command again"
+    ):
+        roll(store, addresses=["a", "b"]).promote("stable", 2)
+    roll(store, addresses=["a", "b"]).promote("stable", 2)
+    assert {address for address, text in told.texts[-2:]} == {"a", "b"}
+    assert told.texts[-1][1] == models_config_text(served_models(store))
+
+
+def test_the_lock_of_a_model_is_no_version_and_no_model(store, told):
+    roll(store).promote("stable", 2)
+    assert labels_in(store, "m").store.versions() == [1, 2]
+    assert [model.name for model in served_models(store)] == ["m", "n"]
+    with pytest.raises(StoreError, match="no version in"):
+        roll(store, "absent").promote("stable", 1)
+    assert not (store / "absent").exists()

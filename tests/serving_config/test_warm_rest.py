@@ -1,0 +1,42 @@
+"""Warm-up of the embedded host prepares both transports."""
+
+from __future__ import annotations
+
+import shutil
+
+from serving_config import wire
+
+
+def test_a_warm_version_is_warm_for_rest_too(model_base_path, tmp_path):
+    """REST runs with a timeout, which the runtime prepares itself for: 0.8 s for `keypoints`."""
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    from serving_config.embedded.host import _timeouts_ms
+    from serving_config.embedded.loader import Loader, LoadOptions
+    from serving_config.embedded.metrics import Metrics
+    from serving_config.embedded.options import Options
+
+    directory = tmp_path / "1"
+    shutil.copytree(model_base_path / "1", directory)
+    query = wire.ModelQuery("m", signature="same")
+    request = wire.predict_request(query, {"x": np.zeros(2, np.float32)})
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(predict_pb2.PredictRequest.FromString(request))
+    (directory / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(
+        str(directory / "assets.extra" / "tf_serving_warmup_requests")
+    ) as file:
+        file.write(log.SerializeToString())
+
+    timeouts = _timeouts_ms(Options(rest_api_port=8501))
+    assert timeouts == (0, Options().rest_api_timeout_in_ms)
+    assert _timeouts_ms(Options(rest_api_port=0)) == (0,)
+    servable = Loader(LoadOptions(timeouts_ms=timeouts), Metrics())("m", 1, directory)
+    prepared = servable._callable.cache_info().misses
+    for timeout in timeouts:
+        inputs = {"x": np.ones(1, np.float32)}
+        servable.run(servable.signatures["same"], inputs, ["same"], timeout_ms=timeout)
+    assert servable._callable.cache_info().misses == prepared
+    servable.close()
