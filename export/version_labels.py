@@ -25,6 +25,8 @@ from export.store import StoreError, VersionStore, flush, locked
 STATE_FILE = "peakserve-labels.json"
 STABLE = "stable"
 FORMAT = 1
+# Nobody rolls back further; the file must not grow with every promotion.
+_REMEMBERED = 100
 _TRASH_PREFIX = ".trash-"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -311,7 +313,7 @@ def _moved(state: State, label: str, version: int) -> State:
     current = state.labels.get(label)
     history = state.history.get(label, [])
     if current not in (None, version):
-        history = [*history, current]
+        history = [*history, current][-_REMEMBERED:]
     return dataclasses.replace(
         state,
         labels={**state.labels, label: version},

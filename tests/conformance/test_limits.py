@@ -12,7 +12,7 @@ from .models import write_models
 FLAGS = (
     "--grpc_max_threads=4",
     "--rest_api_num_threads=2",
-    "--rest_api_timeout_in_ms=1000",
+    "--rest_api_timeout_in_ms=3000",
     "--rest_api_enable_cors_support=true",
     "--enable_grpc_healthcheck_service=true",
 )
@@ -49,7 +49,7 @@ def test_more_rest_requests_than_threads_wait(limited):
 
 
 def test_rest_timeout(limited):
-    request = {"signature_name": "slow", "inputs": 2000}
+    request = {"signature_name": "slow", "inputs": 6000}
     reply = limited.http("POST", "/v1/models/m:predict", request)
     assert (reply.status, reply.error) == (504, "Timed out waiting for notification")
     reply = limited.http("POST", "/v1/models/m:predict", ONE)

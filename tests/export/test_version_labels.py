@@ -139,6 +139,13 @@ def test_a_version_that_was_cut_is_seen(tmp_path, published):
         labels.move("stable", 1)
 
 
+def test_the_past_of_a_label_is_bounded(labels):
+    for number in range(250):
+        labels.move("stable", number % 2 + 1)
+    assert len(labels.read().history["stable"]) == 100
+    assert labels.previous("stable") == 1
+
+
 def test_many_threads_lose_no_label(labels):
     def work(number):
         labels.move(f"label-{number}", number % 5 + 1)
