@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.manifest import missing_files
+from export.manifest import changed_files, missing_files
 from export.store import StoreError, VersionStore, flush, locked
 
 STATE_FILE = "peakserve-labels.json"
@@ -236,6 +236,19 @@ class VersionLabels:
 
     def _require_loadable(self, version: int) -> None:
         fault = self._fault(version)
+        if fault is None:
+            directory = self.store.version_path(version)
+            try:
+                changed = changed_files(directory)
+            except OSError as error:
+                raise StoreError(
+                    f"cannot read {error.filename}: {error.strerror or error}; export it again"
+                ) from error
+            if changed:
+                fault = (
+                    f"{directory}: expected the files that were exported, got others: "
+                    f"{', '.join(changed)}; export it again"
+                )
         if fault is not None:
             raise StoreError(fault)
 
@@ -245,7 +258,10 @@ class VersionLabels:
         if version not in versions:
             known = ", ".join(map(str, versions)) or "none"
             return f"expected a version in {self.store.path}, one of {known}, got {version}"
-        missing = missing_files(self.store.version_path(version))
+        try:
+            missing = missing_files(self.store.version_path(version))
+        except OSError as error:
+            return f"cannot read {error.filename}: {error.strerror or error}; export it again"
         if missing:
             return (
                 f"{self.store.version_path(version)}: expected a complete version, got one whose "
