@@ -236,19 +236,6 @@ class VersionLabels:
 
     def _require_loadable(self, version: int) -> None:
         fault = self._fault(version)
-        if fault is None:
-            directory = self.store.version_path(version)
-            try:
-                changed = changed_files(directory)
-            except OSError as error:
-                raise StoreError(
-                    f"cannot read {error.filename}: {error.strerror or error}; export it again"
-                ) from error
-            if changed:
-                fault = (
-                    f"{directory}: expected the files that were exported, got others: "
-                    f"{', '.join(changed)}; export it again"
-                )
         if fault is not None:
             raise StoreError(fault)
 
@@ -258,15 +245,20 @@ class VersionLabels:
         if version not in versions:
             known = ", ".join(map(str, versions)) or "none"
             return f"expected a version in {self.store.path}, one of {known}, got {version}"
+        directory = self.store.version_path(version)
         try:
-            missing = missing_files(self.store.version_path(version))
+            if missing := missing_files(directory):
+                return (
+                    f"{directory}: expected a complete version, got one whose files are missing "
+                    f"or cut: {', '.join(missing)}; export it again"
+                )
+            if changed := changed_files(directory):
+                return (
+                    f"{directory}: expected the files that were exported, got others: "
+                    f"{', '.join(changed)}; export it again"
+                )
         except OSError as error:
             return f"cannot read {error.filename}: {error.strerror or error}; export it again"
-        if missing:
-            return (
-                f"{self.store.version_path(version)}: expected a complete version, got one whose "
-                f"files are missing or cut: {', '.join(missing)}; export it again"
-            )
         return None
 
     @contextlib.contextmanager

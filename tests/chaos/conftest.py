@@ -44,8 +44,8 @@ def program(
 
 @pytest.fixture
 def root(templates: Templates, tmp_path: Path) -> Path:
-    """A store with the first version of every model, each of them `stable`."""
-    return write_store(templates, tmp_path / "models")
+    """A store with the first version of the stamped model, which is `stable`."""
+    return write_store(templates, tmp_path / "models", [STAMPED])
 
 
 @pytest.fixture
@@ -56,9 +56,8 @@ def start(program: ServerProgram, root: Path, tmp_path: Path) -> Iterator[StartS
     def start_one(*flags: str, **options) -> ModelServer:
         config = write_config(root, tmp_path)
         extra_flags = (*flags_of(config), "--grpc_max_threads=64", *flags)
-        server = ModelServer(
-            STAMPED, root / STAMPED, program=program, extra_flags=extra_flags, **options
-        )
+        options = {"program": program, "extra_flags": extra_flags, **options}
+        server = ModelServer(STAMPED, root / STAMPED, **options)
         running.append(server)
         return server.__enter__()
 

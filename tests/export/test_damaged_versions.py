@@ -36,6 +36,16 @@ def test_a_byte_that_changed_is_seen(version, tmp_path):
     assert labels.read().labels == {"stable": 1}
 
 
+def test_going_back_passes_over_a_byte_that_changed(published, tmp_path):
+    labels = labels_in(tmp_path, "peak_ops")
+    for number in (1, 2, 3):
+        shutil.copytree(published, tmp_path / "peak_ops" / str(number))
+        labels.move("stable", number)
+    with (tmp_path / "peak_ops" / "2" / "saved_model.pb").open("r+b") as file:
+        file.write(b"\xff")
+    assert labels.previous("stable") == 1
+
+
 def test_versions_of_before_know_no_digests(version):
     manifest = json.loads((version / MANIFEST).read_text())
     del manifest["digests"]
