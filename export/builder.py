@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -127,7 +128,13 @@ def export_model(
     def write(staging: Path) -> None:
         nonlocal content, counts
         progress("tracing and staging")
-        content = write_saved_model(module, staging, shapes)
+        try:
+            content = write_saved_model(module, staging, shapes)
+        except tf.errors.OpError as error:
+            # TensorFlow writes files itself, and has errors of its own for a disk that is full.
+            if str(staging) not in error.message:
+                raise
+            raise OSError(errno.EIO, _reason_of(error)) from error
         newest = max(store.versions(), default=None)
         if newest is not None:
             before = store.version_path(newest)
@@ -162,6 +169,16 @@ class DoctorError(RuntimeError):
         lines = [f"not published: the doctor found {len(errors)} errors"]
         lines += [f"  {error.code}: {error.sentence}; {error.fix}" for error in errors]
         super().__init__("\n".join(lines))
+
+
+def _reason_of(error: tf.errors.OpError) -> str:
+    r"""Why a file was not written, without its path and TensorFlow's own notes.
+
+    >>> _reason_of(tf.errors.ResourceExhaustedError(None, None, "/m/a.pb; No space left on device"))
+    'No space left on device'
+    """
+    text = error.message.splitlines()[0].partition(" [Op:")[0]
+    return text.rpartition("; ")[2].strip() or "it cannot be written"
 
 
 def _refuse_breaking(newest: int, before: Path, after: Path) -> None:

@@ -221,7 +221,12 @@ def _write(path: Path, text: str) -> Path:
     staging = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     mode = {SCRIPT: 0o755, SSL_CONFIG: 0o600}.get(path.name, 0o644)
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(staging, path)  # noqa: PTH105 - one rename that replaces
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(staging, path)  # noqa: PTH105 - one rename that replaces
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        # Writing names no file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -14,6 +15,8 @@ from signatures.contract import InvalidInputError, ModelContract, contract_with
 # The server ignores this folder but for warm-up records.
 MANIFEST = Path("assets.extra") / "peakserve.json"
 FORMAT = 1
+_BLOCK = 1 << 20
+_VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 
 
 class ManifestError(ValueError):
@@ -47,6 +50,7 @@ def write_manifest(
         "python": platform.python_version(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "files": file_sizes(directory),
+        "digests": file_digests(directory),
         "model": contract.as_dict(),
     }
     path = directory / MANIFEST
@@ -85,17 +89,67 @@ def file_sizes(directory: Path) -> dict[str, int]:
     }
 
 
+def file_digests(directory: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a version but the manifest, by its path inside."""
+    return {name: _digest(directory / name) for name in file_sizes(directory)}
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def missing_files(directory: Path) -> list[str]:
     """Files of a version that are missing or of another size than when it was written.
 
-    Of a version that was not exported here, only `saved_model.pb` is known.
+    Of a version that was not exported here, only `saved_model.pb` is known, and that it needs
+    variables.
     """
     try:
         wanted: dict[str, int] = read_manifest(directory)["files"]
     except (ManifestError, KeyError):
-        return [] if (directory / "saved_model.pb").is_file() else ["saved_model.pb"]
+        return _missing_of_others(directory)
     found = file_sizes(directory)
     return [name for name, size in wanted.items() if found.get(name) != size]
+
+
+def changed_files(directory: Path) -> list[str]:
+    """Files of a version whose content is not what was written; every byte is read.
+
+    A server loads a model with another constant as readily as the right one. Of a version that
+    does not know its files' digests, nothing can be said.
+    """
+    try:
+        wanted: dict[str, str] = read_manifest(directory)["digests"]
+    except (ManifestError, KeyError):
+        return []
+    return [name for name, digest in wanted.items() if _digest(directory / name) != digest]
+
+
+def _missing_of_others(directory: Path) -> list[str]:
+    """What a model of another tool lacks to be loaded, as far as names tell."""
+    graph = directory / "saved_model.pb"
+    if not graph.is_file():
+        return ["saved_model.pb"]
+    # Without its variables it would be loaded, called AVAILABLE, and fail every request.
+    index = Path("variables") / "variables.index"
+    if not (directory / index).is_file() and _mentions_variables(graph):
+        return [index.as_posix()]
+    return []
+
+
+def _mentions_variables(graph: Path) -> bool:
+    """Whether an op's name in a graph's bytes makes a variable."""
+    overlap, before = max(map(len, _VARIABLE_OPS)), b""
+    with graph.open("rb") as file:
+        while block := file.read(_BLOCK):
+            if any(name in before + block for name in _VARIABLE_OPS):
+                return True
+            before = block[-overlap:]
+    return False
 
 
 def contract_of(manifest: dict[str, Any]) -> ModelContract:

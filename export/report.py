@@ -25,6 +25,10 @@ FORMAT = 1
 _PACKAGES = ("tensorflow", "numpy", "grpcio", "protobuf", "httpx")
 
 
+class ReportError(RuntimeError):
+    """A report that cannot be written, in one sentence."""
+
+
 def report_of(
     report: Report, contract: ModelContract, host: Host, maps: np.ndarray, source: str
 ) -> dict[str, Any]:
@@ -84,14 +88,23 @@ def write_report(
     maps: np.ndarray,
     maps_path: Path | None,
 ) -> None:
-    """Writes the report; see `report_of`."""
+    """Writes the report; see `report_of`.
+
+    Raises:
+      ReportError: The file cannot be written.
+    """
     source = "drawn" if maps_path is None else str(maps_path)
     content = report_of(report, contract, host, maps, source)
     # NaN and infinities have no JSON form: mismatches carry them as text, their ulps as null.
     for mismatch in content["mismatches"]:
         if np.isnan(mismatch["ulps"]):
             mismatch["ulps"] = None
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ReportError(
+            f"cannot write {path}: {error.strerror or error}; name another file with --report"
+        ) from error
 
 
 def decision_margins(cases: Iterable[Case], contract: ModelContract) -> list[dict[str, Any]]:

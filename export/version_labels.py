@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.manifest import missing_files
+from export.manifest import changed_files, missing_files
 from export.store import StoreError, VersionStore, flush, locked
 
 STATE_FILE = "peakserve-labels.json"
@@ -254,12 +254,20 @@ class VersionLabels:
         if version not in versions:
             known = ", ".join(map(str, versions)) or "none"
             return f"expected a version in {self.store.path}, one of {known}, got {version}"
-        missing = missing_files(self.store.version_path(version))
-        if missing:
-            return (
-                f"{self.store.version_path(version)}: expected a complete version, got one whose "
-                f"files are missing or cut: {', '.join(missing)}; export it again"
-            )
+        directory = self.store.version_path(version)
+        try:
+            if missing := missing_files(directory):
+                return (
+                    f"{directory}: expected a complete version, got one whose files are missing "
+                    f"or cut: {', '.join(missing)}; export it again"
+                )
+            if changed := changed_files(directory):
+                return (
+                    f"{directory}: expected the files that were exported, got others: "
+                    f"{', '.join(changed)}; export it again"
+                )
+        except OSError as error:
+            return f"cannot read {error.filename}: {error.strerror or error}; export it again"
         return None
 
     @contextlib.contextmanager

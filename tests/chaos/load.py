@@ -16,6 +16,7 @@ import grpc
 from tensorflow_serving.apis import predict_pb2
 
 from serving_config.errors import ServingError, code_of_http_status, sentence_of_server_text
+from serving_config.grpc_client import GrpcClient
 from serving_config.rest_json import outputs_of, parsed
 from serving_config.wire import PREDICT_METHOD, array_of
 
@@ -96,6 +97,24 @@ class RestCaller:
 
     def close(self) -> None:
         self._connection.close()
+
+
+class ProductCaller:
+    """The product's own client, which spreads and retries as it does for everybody.
+
+    Args:
+      client: Closed with the caller.
+    """
+
+    def __init__(self, client: GrpcClient) -> None:
+        self._client = client
+
+    def __call__(self, question: Question) -> Answer:
+        named = {"model": question.model, "label": question.label}
+        return Answer(None, self._client.predict(question.signature, question.inputs, **named))
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class Load:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.builder import write_saved_model
-from export.manifest import FORMAT, MANIFEST, file_sizes
+from export.manifest import FORMAT, MANIFEST, file_digests, file_sizes
 from export.rollout import served_models
 from export.store import VersionStore
 from export.version_labels import labels_in
@@ -100,7 +101,7 @@ def _stamped(directory: Path) -> None:
 
 
 class Templates:
-    """Every model, written once; versions are copies that take milliseconds.
+    """Every model, written once when it is asked for; versions are copies.
 
     Args:
       folder: An empty folder.
@@ -108,26 +109,32 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        _stamped(folder / STAMPED)
-        for number, options in enumerate(KEYPOINT_OPTIONS):
-            directory = folder / f"{KEYPOINTS}-{number}"
-            directory.mkdir()
-            module = Keypoints(options)
-            write_saved_model(module, directory, default_shapes(module.contract))
-        (folder / PEAK_OPS).mkdir()
-        contract = peak_ops_contract()
-        write_saved_model(PeakOps(contract), folder / PEAK_OPS, default_shapes(contract))
+        self._lock = threading.Lock()
+
+    def _template(self, model: str, turn: int) -> Path:
+        """A model as it was written once; `keypoints` has two, in turn."""
+        directory = self._folder / f"{model}-{turn}"
+        with self._lock:
+            if not directory.exists():
+                directory.mkdir(parents=True)
+                if model == STAMPED:
+                    _stamped(directory)
+                elif model == KEYPOINTS:
+                    _write(Keypoints(KEYPOINT_OPTIONS[turn]), directory)
+                else:
+                    _write(PeakOps(peak_ops_contract()), directory)
+        return directory
 
     def fill(self, model: str, version: int, directory: Path) -> None:
         """Writes a version into an existing, empty directory."""
         is_stamped = model.startswith(STAMPED)
-        template = STAMPED if is_stamped else model
-        if model == KEYPOINTS:
-            template = f"{model}-{version % 2}"
-        shutil.copytree(self._folder / template, directory, dirs_exist_ok=True)
+        template = self._template(
+            STAMPED if is_stamped else model, version % 2 if model == KEYPOINTS else 0
+        )
+        shutil.copytree(template, directory, dirs_exist_ok=True)
         if is_stamped:
             (directory / "assets" / "stamp.txt").write_text(f"0\t{version}\n")
-            _write_sizes(directory)
+            _write_manifest(directory)
 
     def publish(self, root: Path, model: str) -> int:
         """Publishes the next version of a model, as the exporter does."""
@@ -151,11 +158,17 @@ class Templates:
         return directory
 
 
-def _write_sizes(directory: Path) -> None:
+def _write(module: Keypoints | PeakOps, directory: Path) -> None:
+    write_saved_model(module, directory, default_shapes(module.contract))
+
+
+def _write_manifest(directory: Path) -> None:
     """What the exporter notes about a version's files; the model is no family of ours."""
     path = directory / MANIFEST
     path.parent.mkdir()
-    path.write_text(json.dumps({"format": FORMAT, "files": file_sizes(directory)}))
+    sizes, digests = file_sizes(directory), file_digests(directory)
+    manifest = {"format": FORMAT, "files": sizes, "digests": digests}
+    path.write_text(json.dumps(manifest))
 
 
 def write_store(
@@ -190,6 +203,5 @@ def flags_of(config: Path) -> list[str]:
 
 if __name__ == "__main__":
     parent = Path(sys.argv[1]).resolve()
-    (parent / "templates").mkdir(parents=True)
     store = write_store(Templates(parent / "templates"), parent / "models")
     print(*flags_of(write_config(store, parent)), "--grpc_max_threads=64")

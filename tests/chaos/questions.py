@@ -137,9 +137,9 @@ def keypoints_questions(
     eagers = [Eagerly(contract) for contract in contracts]
     maps = draw_maps(4, 16, 20, 3)[0]
 
-    def question(label: str | None, key: str, confmaps: np.ndarray) -> Question:
-        matches = [eager.expected(key, {"confmaps": confmaps}) for eager in eagers]
-
+    def question(
+        label: str | None, key: str, confmaps: np.ndarray, matches: list[Callable[[Answer], bool]]
+    ) -> Question:
         def judge(answer: Answer, begin: float) -> str:
             may = allowed[label].since(begin)
             if answer.version is not None:
@@ -153,12 +153,13 @@ def keypoints_questions(
         contract = contracts[0].signature(key)
         return Question(KEYPOINTS, key, {"confmaps": confmaps}, label, judge, contract)
 
-    return [
-        question(label, key, maps[index : index + 1 + index % 2])
-        for index in range(3)
-        for key in keys
-        for label in allowed
-    ]
+    questions = []
+    for index in range(3):
+        confmaps = maps[index : index + 1 + index % 2]
+        for key in keys:
+            matches = [eager.expected(key, {"confmaps": confmaps}) for eager in eagers]
+            questions += [question(label, key, confmaps, matches) for label in allowed]
+    return questions
 
 
 def peak_ops_questions() -> list[Question]:

@@ -12,7 +12,7 @@ from export.version_labels import labels_in
 from serving_config.grpc_client import GrpcClient
 
 from .load import Load, mixed
-from .models import KEYPOINTS, STAMPED, write_store
+from .models import KEYPOINTS, PEAK_OPS, STAMPED, write_store
 from .questions import keypoints_questions, peak_ops_questions, stamped_questions
 from .tally import Allowed
 
@@ -86,7 +86,7 @@ def test_no_request_fails_while_versions_are_swapped(
 ):
     stamped = (STAMPED, *OTHERS) if long_run else (STAMPED,)
     models = (*stamped, KEYPOINTS)
-    write_store(templates, root, stamped[1:])
+    write_store(templates, root, (*stamped[1:], KEYPOINTS, PEAK_OPS))
     server = start()
     swaps = {model: Swaps(templates, root, model, server.grpc_address) for model in models}
     questions = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from export.eager import Eager
 from export.hosting import Host
 from export.maps import draw_maps
 from export.margins import MARGINS, summarise
-from export.report import decision_margins, report_of, write_report
-from export.verification import verify
+from export.report import ReportError, decision_margins, report_of, write_report
+from export.verification import Report, verify
 from signatures.contract import PEAK_OPS
 
 MAPS = draw_maps(1, 9, 11, 2)[0]
@@ -118,3 +119,11 @@ def test_the_file_is_strict_json(outcome, tmp_path):
     report = json.loads(path.read_text(), parse_constant=refuse)
     assert report["decision_margins"]
     assert report["maps"]["source"] == "drawn"
+
+
+def test_a_full_disk_is_one_sentence():
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    with pytest.raises(ReportError, match="cannot write /dev/full: No space left on device; name"):
+        write_report(full, Report(), PEAK_OPS, HOST, MAPS, None)
