@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from pathlib import Path
 STAGING_PREFIX = ".staging-"
 LARGEST_VERSION = 2**63 - 1
 
+# One folder of the model root, and one word of an address.
+_NAME = re.compile(r"[^./\x00-\x1f][^/\x00-\x1f]{0,127}")
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -46,7 +49,16 @@ class VersionStore:
     """
 
     def __init__(self, model_root: str | Path, model: str) -> None:
-        """Names the store; nothing is created before something is published."""
+        """Names the store; nothing is created before something is published.
+
+        Raises:
+          StoreError: The model's name is no name of a folder in the model root.
+        """
+        if not _NAME.fullmatch(model):
+            raise StoreError(
+                f"expected a model's name, one folder of {model_root} that does not begin with "
+                f"'.', got {model!r}"
+            )
         self.path = Path(model_root).resolve() / model
 
     def versions(self) -> list[int]:

@@ -31,6 +31,7 @@ class GrpcServer:
       host: The interface to listen on.
       port: The port to listen on.
       threads: Calls at a time; more are refused at once with RESOURCE_EXHAUSTED.
+      largest_message: Bytes of a request; larger ones are refused with RESOURCE_EXHAUSTED.
       with_health: Whether `grpc.health.v1.Health` is served.
 
     Raises:
@@ -38,14 +39,21 @@ class GrpcServer:
     """
 
     def __init__(
-        self, core: Core, host: str, port: int, threads: int, *, with_health: bool = False
+        self,
+        core: Core,
+        host: str,
+        port: int,
+        threads: int,
+        largest_message: int,
+        *,
+        with_health: bool = False,
     ) -> None:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
             handlers=[_Methods(core)],
             options=[
                 ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_receive_message_length", largest_message),
                 # A second server on the same port would otherwise take half of the connections.
                 ("grpc.so_reuseport", 0),
             ],

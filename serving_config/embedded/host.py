@@ -134,9 +134,17 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
             timeout=max(options.rest_api_timeout_in_ms, 0) / 1000 or None,
             allow_cross_origin=options.rest_api_enable_cors_support,
             metrics_path=metrics_path,
+            largest_body=options.rest_api_max_body_bytes,
+            deepest_json=options.rest_api_max_json_depth,
         )
         app = rest_app(core, threads, rest_options)
-        http = HttpServer(app, options.host, options.rest_api_port, DRAIN_SECONDS)
+        http = HttpServer(
+            app,
+            options.host,
+            options.rest_api_port,
+            DRAIN_SECONDS,
+            options.rest_api_max_connections,
+        )
         cleanup.callback(http.stop)
     if options.port:
         server = GrpcServer(
@@ -144,6 +152,7 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
             options.host,
             options.port,
             options.grpc_max_threads,
+            options.grpc_max_message_bytes,
             with_health=options.enable_grpc_healthcheck_service,
         )
         server.start()

@@ -20,12 +20,15 @@ class HttpServer:
       host: The interface to listen on.
       port: The port to listen on.
       drain_seconds: How long requests in flight may take after `stop`.
+      connections: At a time; more are answered with 503.
 
     Raises:
       OSError: The port is taken.
     """
 
-    def __init__(self, app: Any, host: str, port: int, drain_seconds: int) -> None:
+    def __init__(
+        self, app: Any, host: str, port: int, drain_seconds: int, connections: int
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # asyncio turns Nagle's delay off only where the protocol is spelled out: 40 ms a reply.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -46,6 +49,7 @@ class HttpServer:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                limit_concurrency=connections,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=drain_seconds,
             )

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import rapidjson
 
 from serving_config.embedded.failures import StatusError, invalid_argument
@@ -17,6 +18,12 @@ from serving_config.embedded.json_text import value_text
 
 _FAULT = re.compile(r"Parse error at offset (\d+): (.*)", re.DOTALL)
 _TRAILING = "The document root must not be followed by other values."
+_STRING = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"', re.DOTALL)
+_CHUNK = 1 << 16
+# What a byte does to the depth of what follows.
+_STEPS = np.zeros(256, np.int8)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
 _NUMBERS = rapidjson.NM_NATIVE | rapidjson.NM_NAN
 
 
@@ -36,6 +43,33 @@ class _Parser(rapidjson.Decoder):
 
 
 _PARSER = _Parser(number_mode=_NUMBERS)
+
+
+def is_deeper(body: bytes, deepest: int) -> bool:
+    """Whether lists and objects are nested too deeply to be parsed: a parser's stack is finite.
+
+    >>> is_deeper(b'{"inputs": [[1]]}', 3), is_deeper(b'{"inputs": [[1]]}', 2)
+    (False, True)
+    >>> is_deeper(b'{"inputs": "[[[[[["}', 3)
+    False
+    """
+    if not _may_be_deeper(body, deepest):
+        return False
+    # Rare, so that it may be slow: once more, without what stands in strings.
+    return _may_be_deeper(_STRING.sub(b"", body), deepest)
+
+
+def _may_be_deeper(body: bytes, deepest: int) -> bool:
+    """The same, taking brackets inside strings for real ones."""
+    depth = 0
+    everything = np.frombuffer(body, np.uint8)
+    for start in range(0, len(body), _CHUNK):
+        steps = _STEPS[everything[start : start + _CHUNK]]
+        depths = depth + np.cumsum(steps, dtype=np.int64)
+        if depths.max() > deepest:
+            return True
+        depth = int(depths[-1])
+    return False
 
 
 @dataclass(frozen=True)
@@ -80,14 +114,21 @@ class RequestBody:
         return invalid_argument(f"JSON Value: {value_text(self.document)} {text}")
 
 
-def read_body(body: bytes) -> RequestBody:
+def read_body(body: bytes, deepest: int = 100) -> RequestBody:
     """Parses a body.
 
+    Args:
+      body: The bytes.
+      deepest: Lists and objects that may be within one another.
+
     Raises:
-      StatusError: It is not a JSON object, or its signature's name is no string.
+      StatusError: It is not a JSON object, is nested too deeply, or its signature's name is no
+        string.
     """
     if not body:
         raise invalid_argument("JSON Parse error: The document is empty")
+    if is_deeper(body, deepest):
+        raise invalid_argument(f"JSON Parse error: nested more than {deepest} levels deep.")
     document = _parse(body)
     if not isinstance(document, dict):
         raise invalid_argument(f"JSON Value: {value_text(document)} Is not object")

@@ -83,6 +83,21 @@ class Options:
     rest_api_timeout_in_ms: int = _flag(30000, "until a REST request is answered with 504")
     rest_api_num_threads: int = _per_core("REST requests at a time; more wait")
     rest_api_enable_cors_support: bool = _flag(False, "send Access-Control-Allow headers")
+    rest_api_max_body_bytes: int = _flag(
+        1 << 28,
+        "size of a REST request's body, also unzipped; larger ones get 413 (not a flag "
+        "of the stock server)",
+    )
+    rest_api_max_json_depth: int = _flag(
+        100,
+        "lists and objects within one another in a REST request (not a flag of the stock server)",
+    )
+    rest_api_max_connections: int = _flag(
+        256, "REST connections at a time; more get 503 (not a flag of the stock server)"
+    )
+    grpc_max_message_bytes: int = _flag(
+        2**31 - 1, "size of a gRPC request (not a flag of the stock server, where this is fixed)"
+    )
     grpc_max_threads: int = _per_core("gRPC calls at a time; more are refused")
     enable_grpc_healthcheck_service: bool = _flag(False, "answer grpc.health.v1.Health")
     monitoring_config_file: str = _flag("", "MonitoringConfig text file: Prometheus metrics")

@@ -41,7 +41,6 @@ _CORS_HEADERS = {
     "Access-Control-Allow-Headers": "Content-Type",
 }
 _HTML = {"Content-Type": "text/html; charset=ISO-8859-1"}
-_LARGEST_BODY = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,15 @@ class RestOptions:
       timeout: Seconds until a request is answered with 504, `None` for never.
       allow_cross_origin: Whether the headers are sent that let other sites' pages ask.
       metrics_path: Where Prometheus reads, `None` for nowhere.
+      largest_body: Bytes of a request's body, also unzipped.
+      deepest_json: Lists and objects within one another.
     """
 
     timeout: float | None = 30.0
     allow_cross_origin: bool = False
     metrics_path: str | None = None
+    largest_body: int = 1 << 28
+    deepest_json: int = 100
 
 
 @dataclass
@@ -66,7 +69,7 @@ class _Exchange:
     request: Request
     path: str
     body: bytes
-    timeout: float | None
+    options: RestOptions
     is_over: bool = False
 
     def check(self) -> None:
@@ -90,7 +93,11 @@ def rest_app(core: Core, threads: Executor, options: RestOptions) -> Starlette:
 
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        body = await request.body()
+        try:
+            body = await _body_in_time(request, options)
+        except _BodyRefusedError as refused:
+            await refused.response(scope, receive, send)
+            return
         path = scope["raw_path"].decode("latin-1")
         full_path = _with_query(scope, path)
         if path == options.metrics_path:
@@ -98,13 +105,49 @@ def rest_app(core: Core, threads: Executor, options: RestOptions) -> Starlette:
         elif not rest_paths.API_PATH.fullmatch(full_path):
             response = Response(_NOT_FOUND_PAGE, 404, headers={"Content-Type": "text/html"})
         else:
-            exchange = _Exchange(request, full_path, body, options.timeout)
+            exchange = _Exchange(request, full_path, body, options)
             response = await _answer_in_time(core, threads, exchange)
             if options.allow_cross_origin:
                 response.headers.update(_CORS_HEADERS)
         await response(scope, receive, send)
 
     return Starlette(routes=[Mount("/", app=endpoint)])
+
+
+class _BodyRefusedError(Exception):
+    """A body that is not read to its end; the connection closes after the response."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        headers = {"Connection": "close"}
+        self.response = Response(error_body(text), status, headers, media_type=_JSON)
+
+
+async def _body_in_time(request: Request, options: RestOptions) -> bytes:
+    """The body, unless it is too large or its sender too slow.
+
+    Raises:
+      _BodyRefusedError: 413 before more than the limit is kept, or 408.
+    """
+    try:
+        return await asyncio.wait_for(_body(request, options.largest_body), options.timeout)
+    except asyncio.TimeoutError as error:
+        text = f"the body did not arrive within {options.timeout:g} s"
+        raise _BodyRefusedError(408, text) from error
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    too_large = _BodyRefusedError(413, f"the body exceeds {largest} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > largest:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > largest:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _with_query(scope: Any, path: str) -> str:
@@ -124,7 +167,7 @@ async def _answer_in_time(core: Core, threads: Executor, exchange: _Exchange) ->
     loop = asyncio.get_running_loop()
     work = loop.run_in_executor(threads, _respond, core, exchange)
     try:
-        return await asyncio.wait_for(work, exchange.timeout)
+        return await asyncio.wait_for(work, exchange.options.timeout)
     except asyncio.TimeoutError:
         exchange.is_over = True
         return _refusal(StatusError("DEADLINE_EXCEEDED", "Timed out waiting for notification"))
@@ -167,16 +210,18 @@ def _plain(exchange: _Exchange) -> bytes:
         return exchange.body
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
-        plain = inflater.decompress(exchange.body, _LARGEST_BODY)
+        plain = inflater.decompress(exchange.body, exchange.options.largest_body)
     except zlib.error as error:
         raise invalid_argument(f"the body is not gzip: {error}") from error
     if inflater.unconsumed_tail:
-        raise StatusError("RESOURCE_EXHAUSTED", f"the body exceeds {_LARGEST_BODY} bytes")
+        raise StatusError(
+            "RESOURCE_EXHAUSTED", f"the body exceeds {exchange.options.largest_body} bytes"
+        )
     return plain
 
 
 def _predict(core: Core, target: Target, exchange: _Exchange) -> bytes:
-    parsed = read_body(_plain(exchange))
+    parsed = read_body(_plain(exchange), exchange.options.deepest_json)
     with core.lease(target.query) as servable:
         key = parsed.signature or DEFAULT_SIGNATURE
         if key not in servable.definitions:
@@ -197,7 +242,7 @@ def _predict(core: Core, target: Target, exchange: _Exchange) -> bytes:
 
 
 def _classify(core: Core, target: Target, exchange: _Exchange) -> bytes:
-    parsed = read_body(_plain(exchange))
+    parsed = read_body(_plain(exchange), exchange.options.deepest_json)
     request = classification_pb2.ClassificationRequest(input=examples_input(parsed))
     request.model_spec.signature_name = parsed.signature
     with core.lease(target.query) as servable:
@@ -206,7 +251,7 @@ def _classify(core: Core, target: Target, exchange: _Exchange) -> bytes:
 
 
 def _regress(core: Core, target: Target, exchange: _Exchange) -> bytes:
-    parsed = read_body(_plain(exchange))
+    parsed = read_body(_plain(exchange), exchange.options.deepest_json)
     request = regression_pb2.RegressionRequest(input=examples_input(parsed))
     request.model_spec.signature_name = parsed.signature
     with core.lease(target.query) as servable:
@@ -234,7 +279,7 @@ _METHODS: dict[str, Callable[[Core, Target, _Exchange], bytes]] = {
 
 def _milliseconds(exchange: _Exchange) -> int:
     """When the runtime stops by itself, so that a late request gives its thread back."""
-    return max(round(exchange.timeout * 1000), 1) if exchange.timeout else 0
+    return max(round(exchange.options.timeout * 1000), 1) if exchange.options.timeout else 0
 
 
 def status_body(versions: list[tuple[int, VersionStatus]]) -> str:

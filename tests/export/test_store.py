@@ -172,3 +172,11 @@ def test_a_store_without_a_folder_has_no_versions(store):
     assert store.versions() == []
     shutil.rmtree(store.path, ignore_errors=True)
     assert store.remove_stale_staging() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "/x", "a/b", ".hidden", "a\0b", "a\nb", "x" * 129], ids=repr
+)
+def test_a_model_cannot_leave_the_model_root(tmp_path, name):
+    with pytest.raises(StoreError, match="expected a model's name, one folder of"):
+        VersionStore(tmp_path, name)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving_config.embedded.failures import StatusError
-from serving_config.embedded.json_reader import read_body
+from serving_config.embedded.json_reader import is_deeper, read_body
 from serving_config.embedded.json_tensors import columnar_inputs
 from serving_config.embedded.servable import InputSlot, Signature
 from serving_config.tensor_types import TENSOR_TYPES
@@ -67,12 +67,22 @@ def test_trailing_text_is_ignored_and_the_first_of_equal_names_counts():
     assert parsed.signature == ""
 
 
+@pytest.mark.parametrize(
+    "strings", [b'"[[["', b'"\\"[[["', b'"a]", "[["'], ids=["plain", "quote", "two"]
+)
+def test_brackets_in_strings_are_no_nesting(strings):
+    body = b'{"inputs": [' + b", ".join([strings] * 100) + b"]}"
+    assert not is_deeper(body, 2)
+    assert is_deeper(body.replace(b"]}", b", [[]]]}"), 3)
+
+
 def test_deep_nesting_is_refused():
-    with pytest.raises(StatusError, match="nested too deeply"):
+    with pytest.raises(StatusError, match="nested more than 100 levels deep"):
         read_body(b"[" * 1_000_000)
     with pytest.raises(StatusError, match="tensor parsing error: x"):
         arrays_of(
-            read_body(b'{"inputs":' + b"[" * 200 + b"]" * 200 + b"}").document["inputs"], x="float"
+            read_body(b'{"inputs":' + b"[" * 200 + b"]" * 200 + b"}", 300).document["inputs"],
+            x="float",
         )
 
 
