@@ -163,6 +163,7 @@ def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
             "scaled: x stride / scale, as SLEAP's networks; half-pixel: as geometric resizing.",
         ),
         option("max-pixels", int, "most pixels of one picture."),
+        option("max-samples", int, "most samples of one request, where they may be small."),
     )
     for decorate in reversed(options):
         command = decorate(command)

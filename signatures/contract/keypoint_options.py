@@ -51,6 +51,8 @@ class KeypointOptions:
       coordinates: `scaled` (x stride / scale, the convention of SLEAP's networks) or
         `half-pixel` (that of geometric resizing, which keeps the outer edges of pictures).
       max_pixels: Most pixels of one picture.
+      max_samples: Most samples of one request, where samples may be small: pictures, and maps and
+        images of any size.
 
     Raises:
       InvalidInputError: An option that is unknown, out of bounds, or does not fit another.
@@ -78,6 +80,7 @@ class KeypointOptions:
     grayscale: bool = False
     coordinates: str = "scaled"
     max_pixels: int = 2**23
+    max_samples: int = 4096
 
     def __post_init__(self) -> None:
         faults = [
@@ -101,6 +104,7 @@ class KeypointOptions:
             _outside("input_max", self.input_max, 1e-3, 65_535.0),
             _unknown("coordinates", self.coordinates, COORDINATES),
             _outside("max_pixels", self.max_pixels, 1, LARGEST_PICTURE),
+            _outside("max_samples", self.max_samples, self.max_batch, 2**24),
             self._unfit(),
         ]
         if any(faults):

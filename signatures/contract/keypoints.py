@@ -17,8 +17,9 @@ import zlib
 from typing import Any
 
 from signatures.contract.keypoint_options import KeypointOptions
-from signatures.contract.rules import AtMostPixels
+from signatures.contract.rules import Rule
 from signatures.contract.signature import ModelContract, SignatureContract, Tolerance
+from signatures.contract.size_rules import AtMostPixels, AtMostSamples, PlausibleWhenEmpty
 from signatures.contract.tensors import Dimension, TensorContract
 
 LARGEST_EXAMPLE = 4096
@@ -61,6 +62,9 @@ def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
         )
 
     batched = options.batched_in_graph or options.batching == "server"
+    rules: tuple[Rule, ...] = ()
+    if not options.has_fixed_maps:
+        rules = (AtMostSamples("confmaps", options.max_samples), PlausibleWhenEmpty("confmaps"))
     tolerance = None
     if options.refinement in ("integral", "gaussian"):
         tolerance = Tolerance(
@@ -77,6 +81,7 @@ def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             summary="The global peak of every channel as a point.",
             inputs=(maps("float32", "confidence"),),
             outputs=_per_channel(options),
+            rules=rules,
             batched=batched,
             tolerance=tolerance,
         ),
@@ -85,6 +90,7 @@ def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             summary="The same for maps of bytes; ties go to the first pixel.",
             inputs=(maps("uint8", "confidence times 255"),),
             outputs=_per_channel(options),
+            rules=rules,
             batched=batched,
             tolerance=tolerance,
         ),
@@ -93,6 +99,7 @@ def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             summary="The strongest local peaks of each sample.",
             inputs=(maps("float32", "confidence"),),
             outputs=_per_peak(options),
+            rules=rules,
             batched=batched,
             tolerance=tolerance,
         ),
@@ -134,13 +141,19 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
         meaning=f"JPEG or PNG of any size up to {options.max_pixels} pixels",
         example=({"b64": base64.b64encode(blank_png(16, 16)).decode()},),
     )
+    rules: tuple[Rule, ...] = ()
+    if not options.has_fixed_images:
+        rules = (
+            AtMostSamples("images", options.max_samples),
+            AtMostPixels("images", options.max_pixels),
+        )
     return (
         SignatureContract(
             name="images",
             summary="The global peak of every channel of the network's maps, in the image sent.",
             inputs=(images,),
             outputs=_per_channel(options),
-            rules=() if options.has_fixed_images else (AtMostPixels("images", options.max_pixels),),
+            rules=rules,
             batched=batched,
             tolerance=tolerance,
         ),
@@ -150,6 +163,7 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             "be decoded, or announces too many pixels, has nothing valid in its row.",
             inputs=(pictures,),
             outputs=_per_channel(options),
+            rules=(AtMostSamples("encoded_images", options.max_samples),),
             batched=batched,
             tolerance=tolerance,
         ),

@@ -14,6 +14,7 @@ from signatures.contract.shared import (
     DELTA,
     IMGS,
     PEAKS,
+    PLAUSIBLE_IMGS,
     WINDOW_LENGTH,
     Bounds,
     index_rules,
@@ -71,6 +72,7 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                     Within("kernel_size", 1, bounds.max_window),
                     Odd("kernel_size"),
                     Within("sigma", float(bounds.min_sigma), float(bounds.max_sigma)),
+                    PLAUSIBLE_IMGS,
                 ),
                 tolerance=Tolerance(
                     limit=8.0,

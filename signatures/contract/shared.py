@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from signatures.contract.errors import InvalidInputError
-from signatures.contract.rules import AtMostElements, IndexInto, Rule, WholeNumbers, Within
+from signatures.contract.rules import IndexInto, Rule, WholeNumbers, Within
+from signatures.contract.size_rules import AtMostElements, PlausibleWhenEmpty
 from signatures.contract.tensors import TensorContract
 
 IMGS = TensorContract(
@@ -79,6 +80,10 @@ class Bounds:
                 "min_sigma and max_sigma: expected 1e-6 <= min <= max <= 1e12, "
                 f"got {self.min_sigma:g} and {self.max_sigma:g}"
             )
+
+
+# Where work follows the sizes of maps, whether or not they hold anything.
+PLAUSIBLE_IMGS = PlausibleWhenEmpty("imgs")
 
 
 def index_rules() -> tuple[Rule, ...]:

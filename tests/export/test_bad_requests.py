@@ -29,6 +29,8 @@ from signatures.contract import (
     SignatureContract,
     TensorContract,
     keypoints_contract,
+    rules,
+    size_rules,
 )
 from signatures.contract.rules import Rule
 from signatures.keypoints import Keypoints
@@ -314,9 +316,9 @@ def test_every_kind_of_rule_is_used_and_broken():
         for contract in model.signatures
         for rule in contract.rules
     }
-    module = __import__("signatures.contract.rules", fromlist=["rules"])
     kinds = {
         value
+        for module in (rules, size_rules)
         for value in vars(module).values()
         if dataclasses.is_dataclass(value) and hasattr(value, "violations") and value is not Rule
     }
