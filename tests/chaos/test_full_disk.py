@@ -78,7 +78,9 @@ def is_one_sentence(stderr):
 def test_the_export_command_on_a_small_disk(small_disk, long_run, tell):
     """Sizes that end in different files: the variables, the graph, the warm-up, the manifest."""
     outcomes = []
-    for size in ("4k", "64k", "600k", "700k", "800k", "864k", "880k", "2m") if long_run else ("64k",):
+    for size in (
+        ("4k", "64k", "600k", "700k", "800k", "864k", "880k", "2m") if long_run else ("64k",)
+    ):
         code, stderr, left = small_disk(size, peakserve("export", "--model-root", "models"))
         if code == 0:
             assert "models/peak_ops/1/assets.extra/peakserve.json" in left
