@@ -4,7 +4,7 @@ Wrong shapes and dtypes, empty batches, undecodable and map-sized junk over both
 asked as soon as the one before was answered; and beside that three connections that send or read
 slowly. Ends when its standard input does, and prints what it got as JSON.
 
-    python tests/chaos/bad_tenant.py GRPC_ADDRESS REST_ADDRESS
+    python tests/chaos/bad_tenant.py GRPC_ADDRESS REST_ADDRESS [WHAT_IT_DOES_NOT_DO ...]
 """
 
 from __future__ import annotations
@@ -205,11 +205,14 @@ def forever(acts: Iterator[tuple[str, Act]], counts: Counter[str], stop: threadi
         counts[f"{name}: {outcome}"] += 1
 
 
-def main(grpc_address: str, rest_address: str) -> None:
+def main(grpc_address: str, rest_address: str, *left_out: str) -> None:
     """Misbehaves until standard input ends."""
     stop, counts = threading.Event(), Counter[str]()
-    circles = [itertools.cycle(junk(grpc_address, rest_address).items())]
-    circles += [itertools.cycle([item]) for item in slow_acts(grpc_address, rest_address).items()]
+    acts = junk(grpc_address, rest_address)
+    for name in left_out:
+        del acts[name]
+    circles = [itertools.cycle(acts.items())]
+    circles += [itertools.cycle([act]) for act in slow_acts(grpc_address, rest_address).items()]
     print("ready", flush=True)
     # Each line of standard input is one phase of misbehaviour; it ends with the next line.
     for line in sys.stdin:

@@ -200,9 +200,9 @@ def _ask_once(caller: Caller, question: Question, part: Tally) -> None:
         part.seconds.append(seconds)
     except FailedError as error:
         code, text = error.args
-        part.failed[code, sentence_of_server_text(text)] += 1
+        part.failed[code, f"{question}: {sentence_of_server_text(text)}"] += 1
     except ServingError as error:
-        part.failed[error.code, error.sentence] += 1
+        part.failed[error.code, f"{question}: {error.sentence}"] += 1
     except WrongAnswerError as error:
         part.wrong.append(str(error))
     part.longest = max(part.longest, time.monotonic() - begin)

@@ -59,6 +59,11 @@ class Question:
     judge: Judge
     contract: SignatureContract | None = None
 
+    def __str__(self) -> str:
+        """What is asked, without the values."""
+        sizes = ", ".join(str(list(array.shape)) for array in self.inputs.values())
+        return f"{self.model} {self.label or 'latest'} {self.signature} {sizes}"
+
     @cached_property
     def grpc_bytes(self) -> bytes:
         """The PredictRequest."""
