@@ -53,7 +53,7 @@ def channel_options(target: Target) -> list[tuple[str, Any]]:
         # A channel of its own: another one's long back-off after a failure must not be inherited.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 5000),
         ("grpc.max_reconnect_backoff_ms", 1000),
         # What `retries` reads: counters, without the history that belongs to them.
         ("grpc.enable_channelz", 1),
