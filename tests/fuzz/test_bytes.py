@@ -31,6 +31,12 @@ REFUSALS = {
     *("INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "INTERNAL", "UNIMPLEMENTED"),
     *("OUT_OF_RANGE",),
 }
+# Found here: a tensor of resources (20) ends the stock server, before any graph sees it. The README
+# says so; the run goes on without it and its like.
+DTYPES = {
+    "embedded": [0, 1, 2, 3, 7, 9, 14, 20, 21, 23, 101, 103],
+    "stock": [0, 1, 2, 3, 7, 9, 14, 23, 101, 103],
+}
 HUGE = [-1, -(2**63), 0, 1, 3, 2**20, 2**31, 2**40, 2**62, 2**63 - 1]
 
 
@@ -73,17 +79,19 @@ def test_tensors_that_lie(watched, tell, long_run):
             request.ParseFromString(bytes(request_bytes(random)))
             tensor = request.inputs[random.choice(sorted(request.inputs))]
             was = tensor.SerializeToString()
-            lies = distort(random, tensor)
+            lies = distort(random, tensor, DTYPES[watched.kind])
             changed = tensor.SerializeToString() != was
             outcome, fault = outcome_of(call, request.SerializeToString())
-            if lies and changed and outcome == "answered":
+            # What has no elements holds nothing, whatever bytes come with it.
+            empty = any(dim.size == 0 for dim in tensor.tensor_shape.dim)
+            if lies and changed and not empty and outcome == "answered":
                 fault = f"answered a tensor that lies: {tensor!s:.300}"
             return outcome, fault
 
         fire(watched, "tensors that lie", LONG if long_run else SHORT, shoot, tell)
 
 
-def distort(random, tensor):
+def distort(random, tensor, dtypes):
     """Changes a tensor; says whether its content certainly contradicts its shape now."""
     kind = random.integers(6)
     if kind == 0:
@@ -98,7 +106,7 @@ def distort(random, tensor):
         tensor.tensor_content = tensor.tensor_content[: random.integers(40)]
         return False
     if kind == 3:
-        tensor.dtype = int(random.choice([0, 1, 2, 3, 7, 9, 14, 20, 21, 23, 101, 103]))
+        tensor.dtype = int(random.choice(dtypes))
         return False
     if kind == 4:
         tensor.float_val.extend([1.0] * int(random.integers(1, 9)))
