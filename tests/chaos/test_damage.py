@@ -160,7 +160,7 @@ def test_exporters_killed_at_random_moments(
             whole += version in store.versions()
         load.wait_for(10**9, LOOK_SECONDS)
         newest = max(store.versions())
-        wait_for_version(server.grpc_address, STAMPED, newest, seconds=20)
+        wait_for_version(server.grpc_address, STAMPED, newest, seconds=60)
     tell(
         f"{program.kind}, {kills} exporters killed, {whole} versions came through: {load.tally}; "
         f"answered by {len(load.tally.answered)} versions"
