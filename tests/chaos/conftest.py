@@ -130,10 +130,3 @@ def start(program: ServerProgram, root: Path, tmp_path: Path) -> Iterator[StartS
     yield start_one
     for server in running:
         server.stop()
-
-
-@pytest.fixture(autouse=True)
-def long_form_only(request: pytest.FixtureRequest, long_run: bool) -> None:
-    """All but the store's run need `--long` for now: their short form was not seen to be stable."""
-    if not long_run and request.path.name != "test_store.py":
-        pytest.skip("needs --long: the short form of this run is not stable yet")

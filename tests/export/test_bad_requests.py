@@ -6,7 +6,6 @@ a neighbour's good requests, which run all the time, never fail.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import threading
@@ -15,25 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from export.builder import write_saved_model
 from export.cases import make_cases
 from export.maps import draw_maps
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
-from serving_config.process import ModelServer
-from serving_config.programs import EMBEDDED_HOST, find_server
 from serving_config.rest_client import RestClient
 from signatures.contract import (
-    PEAK_OPS,
-    KeypointOptions,
     SignatureContract,
     TensorContract,
-    keypoints_contract,
     rules,
     size_rules,
 )
 from signatures.contract.rules import Rule
-from signatures.keypoints import Keypoints
+
+from ..families import CONTRACTS, KEYPOINTS, KEYS, example, server_of, write_keypoints
 
 OTHER_DTYPES = {
     "float32": ("float64", "int32"),
@@ -48,20 +42,11 @@ OTHER_JSON = {
     "uint8": [("a", "String"), (None, "Null"), (1.5, "Number")],
     "string": [(1, "Number"), (1.5, "Number")],
 }
-# Maps of one size, which are joined in the graph, and images of any size up to 100 pixels.
-KEYPOINTS = keypoints_contract(
-    KeypointOptions(
-        **{"height": 9, "width": 11, "channels": 3, "max_batch": 4, "refinement": "local"},
-        **{"backbone": True, "output_stride": 2.0, "max_pixels": 100},
-    )
-)
-CONTRACTS = {contract.name: contract for contract in (PEAK_OPS, KEYPOINTS)}
 MAPS = draw_maps(1, 9, 11, 2)[0]
 CASES = {
     "peak_ops": make_cases(MAPS),
     "keypoints": make_cases(MAPS, KEYPOINTS, np.full((1, 8, 8, 3), 9, np.uint8)),
 }
-KEYS = [(model, key) for model in CONTRACTS for key in CONTRACTS[model].signature_keys()]
 
 
 @dataclass(frozen=True)
@@ -78,19 +63,6 @@ class Bad:
     @property
     def id(self):
         return f"{self.model}-{self.transport}-{self.signature}-{self.name}"
-
-
-def example(model, signature):
-    inputs = CONTRACTS[model].signature(signature).inputs
-    return {tensor.name: example_array(tensor) for tensor in inputs}
-
-
-def example_array(tensor):
-    if tensor.dtype == "string":
-        return np.array([base64.b64decode(file["b64"]) for file in tensor.example], object)
-    if tensor.example is None:
-        return np.full([size or 8 for size in tensor.static_shape], 9, tensor.dtype)
-    return np.asarray(tensor.example, tensor.dtype)
 
 
 def wrong_shapes(tensor, value):
@@ -177,30 +149,12 @@ def of_signature(model, key):
 BAD = [bad for model, key in KEYS for bad in of_signature(model, key)]
 
 
-@pytest.fixture(scope="module")
-def base_paths(published, tmp_path_factory, networks):
-    """Both families, `keypoints` with a network that takes every second pixel."""
-    directory = tmp_path_factory.mktemp("models") / "keypoints" / "1"
-    directory.mkdir(parents=True)
-    network = networks.every_nth_pixel(2)
-    write_saved_model(Keypoints(KeypointOptions(**dict(KEYPOINTS.options)), network), directory)
-    return {"peak_ops": published.parent, "keypoints": directory.parent}
-
-
 @pytest.fixture(scope="module", params=["embedded", "stock"])
-def host(request, base_paths, tmp_path_factory):
+def host(request, published, tmp_path_factory, networks):
     """One server with both."""
-    program = EMBEDDED_HOST if request.param == "embedded" else find_server()
-    if program.kind != request.param:
-        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
-    entries = "".join(
-        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }} '
-        for name, path in base_paths.items()
-    )
-    config = tmp_path_factory.mktemp("config") / "models.config"
-    config.write_text(f"model_config_list {{ {entries} }}")
-    flags = (f"--model_config_file={config}",)
-    with ModelServer("keypoints", config.parent, program=program, extra_flags=flags) as server:
+    folder = tmp_path_factory.mktemp("both")
+    base_paths = {"peak_ops": published.parent, "keypoints": write_keypoints(folder, networks)}
+    with server_of(request.param, base_paths, folder) as server:
         yield server
 
 

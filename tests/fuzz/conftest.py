@@ -12,24 +12,18 @@ import pytest
 
 from serving_config.grpc_client import GrpcClient
 from serving_config.process import ModelServer
-from serving_config.programs import EMBEDDED_HOST, STOCK, find_server
-from signatures.contract import PEAK_OPS, KeypointOptions, keypoints_contract
+from serving_config.programs import STOCK
+from signatures.contract import DEFAULT_SIGNATURE, PEAK_OPS, KeypointOptions
 
+from ..families import CONTRACTS, KEYPOINTS, example, server_of, write_keypoints
 from .oracle import Oracle
 
-# Requests before memory is measured: allocators, caches and threads have settled.
+# Requests between two looks at the server. The first of them, or a third of a short run, let
+# allocators, caches and threads settle before memory is measured.
 SETTLED = 500
 # How far the server's peak may rise after that, MB.
 MEMORY = 200.0
 DEADLINE = 20.0
-
-KEYPOINTS = keypoints_contract(
-    KeypointOptions(
-        **{"height": 9, "width": 11, "channels": 3, "max_batch": 4, "refinement": "local"},
-        **{"backbone": True, "output_stride": 2.0, "max_pixels": 100},
-    )
-)
-CONTRACTS = {contract.name: contract for contract in (PEAK_OPS, KEYPOINTS)}
 
 
 @dataclass
@@ -68,20 +62,13 @@ class Watched:
     def check(self) -> None:
         """The process lives and answers a good request rightly, after whatever was sent."""
         os.kill(self.server.pid, 0)
-        for name, contract in CONTRACTS.items():
-            inputs = {
-                tensor.name: np.asarray(tensor.example, tensor.dtype)
-                if tensor.example is not None
-                else np.full([size or 8 for size in tensor.static_shape], 9, tensor.dtype)
-                for tensor in contract.signature().inputs
-            }
-            outputs = self.client.predict("", inputs, model=name)
-            if name == PEAK_OPS.name:
-                assert outputs["refined_peaks"].tolist() == self._first.setdefault(
-                    name, outputs["refined_peaks"].tolist()
-                )
+        key = DEFAULT_SIGNATURE
+        for model in CONTRACTS:
+            outputs = self.client.predict(key, example(model, key), model=model)
+            for name, values in self._first.setdefault(model, outputs).items():
+                assert np.array_equal(outputs[name], values), (model, name)
 
-    _first: dict[str, list] = field(default_factory=dict)
+    _first: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="session")
@@ -94,37 +81,10 @@ def oracles(networks) -> dict[str, Oracle]:
     return {"peak_ops": Oracle(PEAK_OPS, PeakOps()), "keypoints": Oracle(KEYPOINTS, keypoints)}
 
 
-@pytest.fixture(scope="session")
-def base_paths(tmp_path_factory, networks) -> dict[str, Path]:
-    """Both families, `keypoints` with a network that takes every second pixel."""
-    from export.builder import write_saved_model
-    from signatures.keypoints import Keypoints
-    from signatures.peak_ops import PeakOps
-
-    root = tmp_path_factory.mktemp("fuzzed")
-    network = networks.every_nth_pixel(2)
-    modules = {
-        "peak_ops": PeakOps(),
-        "keypoints": Keypoints(KeypointOptions(**dict(KEYPOINTS.options)), network),
-    }
-    for name, module in modules.items():
-        (root / name / "1").mkdir(parents=True)
-        write_saved_model(module, root / name / "1")
-    return {name: root / name for name in modules}
-
-
 @pytest.fixture(scope="session", params=["embedded", STOCK])
-def watched(request, base_paths, tmp_path_factory) -> Iterator[Watched]:
+def watched(request, published, networks, tmp_path_factory) -> Iterator[Watched]:
     """A server with both models, once per kind."""
-    program = EMBEDDED_HOST if request.param == "embedded" else find_server()
-    if program.kind != request.param:
-        pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
-    entries = "".join(
-        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }} '
-        for name, path in base_paths.items()
-    )
-    config = tmp_path_factory.mktemp("config") / "models.config"
-    config.write_text(f"model_config_list {{ {entries} }}")
-    flags = (f"--model_config_file={config}", "--grpc_max_threads=32")
-    with ModelServer("keypoints", config.parent, program=program, extra_flags=flags) as server:
+    folder = tmp_path_factory.mktemp("fuzzed")
+    base_paths = {"peak_ops": published.parent, "keypoints": write_keypoints(folder, networks)}
+    with server_of(request.param, base_paths, folder, "--grpc_max_threads=32") as server:
         yield Watched(server, request.param)

@@ -65,11 +65,12 @@ def fire(
 
     watched.check()
     with ThreadPoolExecutor(THREADS) as pool:
-        for first in range(0, count, SETTLED):
+        settling = min(SETTLED, count // 3)
+        list(pool.map(one, range(settling)))
+        watched.settle()
+        for first in range(settling, count, SETTLED):
             list(pool.map(one, range(first, min(first + SETTLED, count))))
             watched.check()
-            if not first:
-                watched.settle()
             if len(tally.faults) > 50:
                 break
     grown = watched.grown()

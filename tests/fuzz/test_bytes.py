@@ -15,7 +15,8 @@ from serving_config import wire
 from serving_config.embedded import messages
 from serving_config.rest_json import predict_body
 
-from .conftest import CONTRACTS, DEADLINE
+from ..families import CONTRACTS, KEYS
+from .conftest import DEADLINE
 from .draws import draw, mutated
 from .tally import fire
 
@@ -25,7 +26,6 @@ METHODS = (
     *(wire.GET_MODEL_STATUS_METHOD, messages.METADATA_METHOD, messages.CLASSIFY_METHOD),
     *(messages.REGRESS_METHOD, messages.MULTI_INFERENCE_METHOD),
 )
-KEYS = [(model, key) for model in CONTRACTS for key in CONTRACTS[model].signature_keys()]
 # What a server may say to nonsense. INTERNAL is how both answer bytes that are no message.
 REFUSALS = {
     *("INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "INTERNAL", "UNIMPLEMENTED"),
@@ -37,6 +37,8 @@ DTYPES = {
     "embedded": [0, 1, 2, 3, 7, 9, 14, 20, 21, 23, 101, 103],
     "stock": [0, 1, 2, 3, 7, 9, 14, 23, 101, 103],
 }
+# A reply may be as large as it likes.
+UNLIMITED = [("grpc.max_receive_message_length", -1)]
 HUGE = [-1, -(2**63), 0, 1, 3, 2**20, 2**31, 2**40, 2**62, 2**63 - 1]
 
 
@@ -48,7 +50,7 @@ def request_bytes(random):
 
 def test_grpc_bytes(watched, tell, long_run):
     """Random bytes, and requests with a few bytes changed, to every method but reloading."""
-    with grpc.insecure_channel(watched.server.grpc_address) as channel:
+    with grpc.insecure_channel(watched.server.grpc_address, UNLIMITED) as channel:
         calls = {method: channel.unary_unary(method) for method in METHODS}
 
         def shoot(random):
@@ -71,7 +73,7 @@ def outcome_of(call, data):
 
 def test_tensors_that_lie(watched, tell, long_run):
     """Declared sizes that the bytes do not have, and dtypes that are none."""
-    with grpc.insecure_channel(watched.server.grpc_address) as channel:
+    with grpc.insecure_channel(watched.server.grpc_address, UNLIMITED) as channel:
         call = channel.unary_unary(wire.PREDICT_METHOD)
 
         def shoot(random):

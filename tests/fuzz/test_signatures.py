@@ -12,12 +12,12 @@ from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import RestClient
 from signatures.contract import InvalidInputError
 
-from .conftest import CONTRACTS, DEADLINE
+from ..families import CONTRACTS, KEYS
+from .conftest import DEADLINE
 from .draws import draw
 from .tally import fire
 
 SHORT, LONG = 300, 100_000
-KEYS = [(model, key) for model in CONTRACTS for key in CONTRACTS[model].signature_keys()]
 
 
 @pytest.mark.parametrize("transport", ["gRPC", "REST"])
