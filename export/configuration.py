@@ -95,6 +95,7 @@ def write_configuration(
       StoreError: There is no such model.
       ConfigurationError: A file of TLS is not usable, or a file cannot be written.
     """
+    # Without such a model there may be no folder to lock.
     chosen_models(model_root, models)
     with alone(model_root, tell):
         served = chosen_models(model_root, models)

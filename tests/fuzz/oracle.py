@@ -59,9 +59,7 @@ class Oracle:
                 results = [tf.concat(each, axis=0) for each in zip(*runs, strict=True)]
         else:
             results = function(*(tf.constant(drawn.inputs[t.name]) for t in signature.inputs))
-            if isinstance(results, dict):
-                return {name: value.numpy() for name, value in results.items()}
-            results = (results,) if len(signature.outputs) == 1 else results
+            return {name: value.numpy() for name, value in results.items()}
         pairs = zip(signature.outputs, results, strict=True)
         return {tensor.name: value.numpy() for tensor, value in pairs}
 

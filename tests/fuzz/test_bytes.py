@@ -31,8 +31,8 @@ REFUSALS = {
     *("INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "INTERNAL", "UNIMPLEMENTED"),
     *("OUT_OF_RANGE",),
 }
-# Found here: a tensor of resources (20) ends the stock server, before any graph sees it. The README
-# says so; the run goes on without it and its like.
+# Found here: a tensor of resources (20) with well-formed content ends the stock server, before any
+# graph sees it. The README says so; the run goes on without it and its like.
 DTYPES = {
     "embedded": [0, 1, 2, 3, 7, 9, 14, 20, 21, 23, 101, 103],
     "stock": [0, 1, 2, 3, 7, 9, 14, 23, 101, 103],
