@@ -21,6 +21,7 @@ from serving_config.embedded.model_config import ModelEntry, read_model_config
 from serving_config.embedded.monitoring_config import prometheus_path
 from serving_config.embedded.options import Options
 from serving_config.embedded.rest_app import RestOptions, rest_app
+from serving_config.embedded.ssl_config import server_credentials
 from serving_config.process import STDIN_WATCH_VARIABLE
 
 # What the stock server's `exit(-1)` becomes.
@@ -114,7 +115,7 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
     Raises:
       OSError: The REST port is taken.
       RuntimeError: The gRPC port is taken.
-      StatusError: The monitoring config cannot be read.
+      StatusError: The monitoring or TLS config cannot be read or used.
     """
     http = None
     if options.rest_api_port:
@@ -132,12 +133,15 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
         http = HttpServer(app, options.host, options.rest_api_port, DRAIN_SECONDS)
         cleanup.callback(http.stop)
     if options.port:
+        file = options.ssl_config_file
+        credentials = server_credentials(file) if file else None
         server = GrpcServer(
             core,
             options.host,
             options.port,
             options.grpc_max_threads,
             with_health=options.enable_grpc_healthcheck_service,
+            credentials=credentials,
         )
         server.start()
         cleanup.callback(_drain, server, http)

@@ -25,7 +25,6 @@ WITHOUT_EFFECT = frozenset(
         "flush_filesystem_caches",
         "tensorflow_session_config_file",
         "use_alts_credentials",
-        "ssl_config_file",
         "platform_config_file",
         "per_process_gpu_memory_fraction",
         "saved_model_tags",
@@ -84,6 +83,7 @@ class Options:
     rest_api_num_threads: int = _per_core("REST requests at a time; more wait")
     rest_api_enable_cors_support: bool = _flag(False, "send Access-Control-Allow headers")
     grpc_max_threads: int = _per_core("gRPC calls at a time; more are refused")
+    ssl_config_file: str = _flag("", "SSLConfig text file: TLS on the gRPC port")
     enable_grpc_healthcheck_service: bool = _flag(False, "answer grpc.health.v1.Health")
     monitoring_config_file: str = _flag("", "MonitoringConfig text file: Prometheus metrics")
     tensorflow_session_parallelism: int = _flag(0, "both of the next two")
