@@ -32,11 +32,22 @@ _RETRY_POLICY = {
     "retryableStatusCodes": [code.name for code in RETRIED_CODES],
 }
 
+# A server that comes back is tried again well before the retries of a call end (0.6 s at least),
+# so that a call which only it can answer need not fail. The smallest back-off is at once how long
+# connecting may take: a TLS handshake with a busy server needs more than milliseconds.
 _RECONNECTING = {
     "grpc.initial_reconnect_backoff_ms": 50,
-    "grpc.min_reconnect_backoff_ms": 50,
-    "grpc.max_reconnect_backoff_ms": 1000,
+    "grpc.max_reconnect_backoff_ms": 200,
+    "grpc.min_reconnect_backoff_ms": 5000,
+    # A name whose servers fail is looked up again after this, by default after 30 s.
+    "grpc.dns_min_time_between_resolutions_ms": 5000,
 }
+
+# A machine that vanishes closes no connection. What it does not acknowledge within the timeout
+# (which gRPC hands to TCP as well) ends the connection, and the calls on it are retried. Pings more
+# often than every five minutes are answered with GOAWAY by servers as they are by default; so a
+# request that was received before the machine vanished waits for its deadline.
+_KEEPALIVE = {"grpc.keepalive_time_ms": 330_000, "grpc.keepalive_timeout_ms": 10_000}
 
 
 def given_up_note(request_bytes: int, seconds: float) -> str:
@@ -81,6 +92,7 @@ def channel_options(target: Target) -> list[tuple[str, Any]]:
         # A channel of its own: another one's long back-off after a failure must not be inherited.
         ("grpc.use_local_subchannel_pool", 1),
         *_RECONNECTING.items(),
+        *_KEEPALIVE.items(),
         # What `retries` reads: counters, without the history that belongs to them.
         ("grpc.enable_channelz", 1),
         ("grpc.max_channel_trace_event_memory_per_node", 0),

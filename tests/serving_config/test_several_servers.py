@@ -145,6 +145,16 @@ class TestAServerThatDies:
         ask_both(ask, client, fakes)
         assert client.retries.given_up == 0
 
+    def test_the_other_dies_when_it_is_back(self, fakes, ways, client_of, ask):
+        """What must wait for the one that is back is retried for longer than that takes."""
+        client = client_of([way.address for way in ways])
+        ask_both(ask, client, fakes)
+        for dead in (0, 1, 0, 1):
+            ways[dead].cut()
+            ask(client)
+            ways[dead].open()
+        assert client.retries.given_up == 0
+
     @pytest.mark.parametrize("count", [1, 2])
     def test_all_of_them(self, count, ways, client_of, ask):
         """A sentence, not a wait for the deadline."""
@@ -159,6 +169,28 @@ class TestAServerThatDies:
         )
         assert "given up" not in caught.value.server_text
         assert client.retries == Retries(calls=1, attempts=0, retried=0, given_up=1)
+
+    def test_a_slow_handshake_is_waited_for(self, fake_servers, fakes, client_of, ask, stack):
+        """Connecting may take longer than the smallest back-off."""
+        way = fake_servers.Way(fakes[0].port, delay=0.4)
+        stack.callback(way.cut)
+        assert "smoothed" in ask(client_of(way.address))
+
+    def test_a_machine_that_vanishes_ends_its_connections(self, fakes, client_of, ask):
+        """It sends nothing any more: the kernel must be told how long to wait for it."""
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is None:
+            pytest.skip("this system has no TCP_USER_TIMEOUT")
+        ask(client_of(fakes[0].address))
+        timeouts = set()
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - links that lead nowhere
+            try:
+                with socket.socket(fileno=os.dup(int(name))) as end:
+                    if end.getpeername()[1] == fakes[0].port:
+                        timeouts.add(end.getsockopt(socket.IPPROTO_TCP, option))
+            except OSError:
+                continue
+        assert timeouts == {10_000}
 
 
 class TestRetries:
