@@ -167,6 +167,12 @@ def fake_servers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def certificates() -> ModuleType:
+    """Certificates of two authorities."""
+    return load_module(Path(__file__).parent / "serving_config" / "certificates.py")
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """Small networks whose maps are known."""
     return load_module(Path(__file__).with_name("networks.py"))
