@@ -12,6 +12,7 @@ from export import options
 from export.commands.config import config
 from export.commands.doctor import doctor
 from export.commands.versions import versions
+from serving_config.tls import ClientTls
 
 
 class Commands(click.Group):
@@ -171,7 +172,10 @@ def serve(
 @main.command()
 @options.model_option
 @click.option("--address", help="gRPC address HOST:PORT of a running server.")
-@click.option("--rest-address", help="REST address HOST:PORT; left out, REST is not compared.")
+@click.option(
+    "--rest-address",
+    help="REST address HOST:PORT, or https://HOST:PORT of a proxy; left out, REST is not compared.",
+)
 @options.server_option
 @click.option(
     "--model-root",
@@ -189,6 +193,7 @@ def serve(
 )
 @options.input_option
 @options.timeout_option
+@options.tls_options
 def verify(
     model: str,
     address: str | None,
@@ -200,6 +205,7 @@ def verify(
     report_path: Path | None,
     maps_path: Path | None,
     timeout: float,
+    tls: ClientTls | None,
 ) -> None:
     """Compare what a server answers with what the eager functions return."""
     if address:
@@ -218,6 +224,7 @@ def verify(
         report_path=report_path,
         maps_path=maps_path,
         timeout=timeout,
+        tls=tls,
     )
 
 

@@ -30,6 +30,7 @@ from serving_config.programs import (
     launch_command,
     split_addresses,
 )
+from serving_config.tls import ClientTls
 
 GRPC_PORT, REST_PORT = 8500, 8501
 # In the model root, beside the models; no model's name starts with a dot.
@@ -46,12 +47,14 @@ class Host:
       rest_address: `HOST:PORT`, `None` if REST is not asked.
       text: Which server it is, for people.
       is_embedded: Whether it runs this build of TensorFlow on this CPU.
+      tls: How its gRPC address is spoken to, and its REST address if that is `https://`.
     """
 
     grpc_address: str
     rest_address: str | None
     text: str
     is_embedded: bool = False
+    tls: ClientTls | None = None
 
 
 def require_version(model: str, model_root: Path, version: int | None = None) -> Path:
@@ -76,7 +79,13 @@ def require_version(model: str, model_root: Path, version: int | None = None) ->
 
 
 @contextmanager
-def hosted(server: str, model: str, base_path: Path | None, version: int | None) -> Iterator[Host]:
+def hosted(
+    server: str,
+    model: str,
+    base_path: Path | None,
+    version: int | None,
+    tls: ClientTls | None = None,
+) -> Iterator[Host]:
     """A server that a `--server` option names, with the version available.
 
     Args:
@@ -84,6 +93,7 @@ def hosted(server: str, model: str, base_path: Path | None, version: int | None)
       model: The servable.
       base_path: The folder of versions; needed where a server is started.
       version: The version to wait for; any if `None`.
+      tls: How a running server is spoken to.
 
     Raises:
       ServerStartError: No such server, or it does not become available.
@@ -92,9 +102,12 @@ def hosted(server: str, model: str, base_path: Path | None, version: int | None)
     addresses = split_addresses(server)
     if addresses:
         grpc_address, rest_address = addresses
-        wait_for_version(grpc_address, model, version, seconds=10.0 if base_path else 0.0)
-        yield Host(grpc_address, rest_address, f"the server at {grpc_address}")
+        seconds = 10.0 if base_path else 0.0
+        wait_for_version(grpc_address, model, version, seconds=seconds, tls=tls)
+        yield Host(grpc_address, rest_address, f"the server at {grpc_address}", tls=tls)
         return
+    if tls is not None:
+        raise ServerStartError("expected --address of a running server with --tls-..., got none")
     if base_path is None:
         raise ServerStartError(
             "expected --address of a running server or --model-root, got neither"
@@ -125,7 +138,14 @@ def hosted(server: str, model: str, base_path: Path | None, version: int | None)
         )
 
 
-def wait_for_version(address: str, model: str, version: int | None, *, seconds: float) -> None:
+def wait_for_version(
+    address: str,
+    model: str,
+    version: int | None,
+    *,
+    seconds: float,
+    tls: ClientTls | None = None,
+) -> None:
     """Polls a running server, which may have yet to find a version that was just published.
 
     Raises:
@@ -134,7 +154,7 @@ def wait_for_version(address: str, model: str, version: int | None, *, seconds: 
     from serving_config.grpc_client import GrpcClient
 
     deadline = time.monotonic() + seconds
-    with GrpcClient(address, model=model, timeout=max(seconds, 5.0)) as client:
+    with GrpcClient(address, model=model, timeout=max(seconds, 5.0), tls=tls) as client:
         while True:
             statuses = client.status()
             available = [number for number, status in statuses.items() if status.is_available]

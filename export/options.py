@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from serving_config.tls import ClientTls
 from signatures.contract import FAMILIES, KeypointOptions
 from signatures.contract.keypoint_options import BATCHING, COORDINATES, REFINEMENTS
 
@@ -215,7 +217,41 @@ def rollout_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
     ):
         command = option(command)
-    return command
+    return tls_options(command)
+
+
+_PEM_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_TLS_OPTIONS = (
+    click.option(
+        "--tls-ca", type=_PEM_FILE, help="TLS: the authority that signed the servers, PEM."
+    ),
+    click.option("--tls-cert", type=_PEM_FILE, help="TLS: the certificate to show, PEM."),
+    click.option("--tls-key", type=_PEM_FILE, help="TLS: the private key of --tls-cert, PEM."),
+    click.option("--tls-server-name", help="TLS: the name in the servers' certificate."),
+)
+
+
+def tls_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How running servers are spoken to; the command gets them as one argument, `tls`."""
+
+    @functools.wraps(command)
+    def with_tls(
+        *arguments: Any,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        tls_server_name: str | None,
+        **others: Any,
+    ) -> None:
+        tls = None
+        if tls_ca or tls_cert or tls_key or tls_server_name:
+            tls = ClientTls(tls_ca, tls_cert, tls_key, tls_server_name)
+        command(*arguments, tls=tls, **others)
+
+    decorated: Callable[..., None] = with_tls
+    for option in reversed(_TLS_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
 def options_of(

@@ -23,7 +23,8 @@ from export.maps import draw_maps, load_images, load_maps
 from export.report import write_report
 from export.verification import Report, verify
 from serving_config.grpc_client import GrpcClient
-from serving_config.rest_client import RestClient
+from serving_config.rest_client import HTTPS, RestClient
+from serving_config.tls import ClientTls
 from signatures.contract import MODELS, InvalidInputError, ModelContract
 from signatures.network import Network
 
@@ -92,6 +93,7 @@ def verify_and_tell(
     report_path: Path | None,
     maps_path: Path | None,
     timeout: float,
+    tls: ClientTls | None = None,
 ) -> None:
     """Compares a server with eager, prints the table, and writes the report.
 
@@ -102,7 +104,7 @@ def verify_and_tell(
     console = new_console()
     subject = _subject(model, model_root, version)
     samples = read_or_draw(maps_path, subject.contract, console)
-    with hosted(server, model, subject.base_path, version) as host:
+    with hosted(server, model, subject.base_path, version, tls) as host:
         console.print(f"server: {host.text}")
         report = compare_with_eager(
             console, subject, host, samples, version=version, exact=exact, timeout=timeout
@@ -159,8 +161,11 @@ def _clients(
         "timeout": timeout,
         "contracts": {contract.name: contract},
     }
-    yield GrpcClient(host.grpc_address, **about)
+    yield GrpcClient(host.grpc_address, tls=host.tls, **about)
     if host.rest_address:
+        if host.rest_address.startswith(HTTPS):
+            # The server's own REST port speaks no TLS, a proxy in front of it may.
+            about["tls"] = host.tls
         yield RestClient(host.rest_address, **about)
         if contract.has_row_form:
             yield RestClient(host.rest_address, rows=True, **about)

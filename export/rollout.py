@@ -25,6 +25,7 @@ from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
+from serving_config.tls import ClientTls
 
 _POLL_SECONDS = 0.1
 _CALL_SECONDS = 10.0
@@ -95,6 +96,7 @@ class Rollout:
       config_dir: A folder whose `models.config` is written again at each step.
       timeout: Seconds that the servers may take to load a version.
       tell: Where progress goes.
+      tls: How the servers are spoken to, in the clear if `None`.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Rollout:
         config_dir: Path | None,
         timeout: float,
         tell: Callable[[str], object],
+        tls: ClientTls | None = None,
     ) -> None:
         self._root = model_root.resolve()
         self._model = model
@@ -113,6 +116,7 @@ class Rollout:
         self._config_dir = config_dir
         self._timeout = timeout
         self._tell = tell
+        self._tls = tls
 
     def promote(self, label: str, version: int) -> None:
         """Points a label at a version.
@@ -238,12 +242,15 @@ class Rollout:
                 _replace(self._config_dir / MODELS_CONFIG, text)
             try:
                 for address in self._addresses:
-                    with GrpcClient(address, model=self._model, timeout=self._timeout) as client:
+                    with self._client(address, self._timeout) as client:
                         client.reload_config(text)
             finally:
                 # Only now: what a server may still be asked for is never pruned.
                 if settle:
                     self._labels.forget()
+
+    def _client(self, address: str, timeout: float) -> GrpcClient:
+        return GrpcClient(address, model=self._model, timeout=timeout, tls=self._tls)
 
     def _wait(self, address: str, version: int) -> None:
         """Returns when a server has the version available.
@@ -252,7 +259,7 @@ class Rollout:
           ServingError: It failed to load, or the time is over.
         """
         deadline = time.monotonic() + self._timeout
-        with GrpcClient(address, model=self._model, timeout=_CALL_SECONDS) as client:
+        with self._client(address, _CALL_SECONDS) as client:
             while True:
                 status = client.status().get(version)
                 if status is not None and status.is_available:

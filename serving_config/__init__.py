@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from serving_config.rest_client import RestClient
     from serving_config.retries import Retries
     from serving_config.status import VersionStatus
+    from serving_config.tls import ClientTls, TlsError
 
 _HOME_OF = {
     "AddressError": "addresses",
+    "ClientTls": "tls",
     "GrpcClient": "grpc_client",
     "InvalidReplyError": "errors",
     "ModelServer": "process",
@@ -29,6 +31,7 @@ _HOME_OF = {
     "ServerProgram": "programs",
     "ServerStartError": "errors",
     "ServingError": "errors",
+    "TlsError": "tls",
     "VersionStatus": "status",
     "find_server": "programs",
     "launch_command": "programs",
@@ -36,6 +39,7 @@ _HOME_OF = {
 
 __all__ = [
     "AddressError",
+    "ClientTls",
     "GrpcClient",
     "InvalidReplyError",
     "ModelServer",
@@ -44,6 +48,7 @@ __all__ = [
     "ServerProgram",
     "ServerStartError",
     "ServingError",
+    "TlsError",
     "VersionStatus",
     "find_server",
     "launch_command",

@@ -74,6 +74,16 @@ def target_of(addresses: str | Sequence[str]) -> Target:
     )
 
 
+def single_address(address: str) -> str:
+    """An address as it is, if it is `HOST:PORT`.
+
+    Raises:
+      AddressError: It is not.
+    """
+    _host_and_port(address)
+    return address
+
+
 def _single(address: str) -> Target:
     if address.startswith(_SCHEMES):
         return Target(address, is_spread=address.startswith(_DNS) or "," in address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -10,7 +11,7 @@ import grpc
 import numpy as np
 
 from serving_config.addresses import AddressError, target_of
-from serving_config.channel import ATTEMPTS, open_channel
+from serving_config.channel import given_up_note, open_channel
 from serving_config.checks import (
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT,
@@ -21,6 +22,7 @@ from serving_config.checks import (
 from serving_config.errors import InvalidReplyError, ServingError
 from serving_config.retries import RETRIED_CODES, Retries, RetryCount
 from serving_config.status import VersionStatus
+from serving_config.tls import ClientTls, hint_of_failure
 from signatures.contract import DEFAULT_SIGNATURE, MODELS, ModelContract
 
 TRANSPORT = "gRPC"
@@ -41,8 +43,10 @@ class GrpcClient:
       model: The servable that is asked unless a call names another.
       timeout: Seconds until a call without its own timeout fails with DEADLINE_EXCEEDED.
       contracts: By servable name, what requests and replies are checked against.
+      tls: How to speak TLS; without it, requests travel in the clear.
 
     Raises:
+      TlsError: A file of `tls` cannot be used.
       AddressError: An address is none, or one of several is a name that is not known.
     """
 
@@ -56,6 +60,7 @@ class GrpcClient:
         model: str = DEFAULT_MODEL,
         timeout: float = DEFAULT_TIMEOUT,
         contracts: Mapping[str, ModelContract] = MODELS,
+        tls: ClientTls | None = None,
     ) -> None:
         from serving_config import wire
 
@@ -64,8 +69,9 @@ class GrpcClient:
         self.timeout = timeout
         self._wire = wire
         self._checks = Checks(contracts)
+        self._tls = tls
         self._target = target_of(address)
-        self._count = RetryCount(lambda: open_channel(self._target), self._target.text)
+        self._count = RetryCount(lambda: open_channel(self._target, tls), self._target.text)
         self._channel = self._count.channel
         # Bytes in, bytes out: the messages are encoded and decoded in `wire` only.
         self._predict = self._channel.unary_unary(wire.PREDICT_METHOD)
@@ -189,14 +195,18 @@ class GrpcClient:
     ) -> bytes:
         deadline = self.timeout if timeout is None else timeout
         self._count.begin()
+        start = time.monotonic()
         try:
             return method(request, timeout=deadline, wait_for_ready=wait_for_ready)
         except grpc.RpcError as error:
             note = ""
             if error.code() in RETRIED_CODES:
                 self._count.give_up()
-                # Which of them reached a server, gRPC does not say.
-                note = f"given up after up to {ATTEMPTS} attempts"
+                notes = (
+                    hint_of_failure(error.details() or "", self._tls),
+                    given_up_note(len(request), time.monotonic() - start),
+                )
+                note = "; ".join(filter(None, notes))
             raise ServingError(
                 error.details() or "",
                 code=error.code().name,

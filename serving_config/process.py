@@ -21,6 +21,7 @@ from serving_config.errors import ServerStartError, ServingError
 from serving_config.ports import LOOPBACK, free_ports, port_is_free
 from serving_config.programs import EMBEDDED, ServerProgram, find_server, launch_command
 from serving_config.status import VersionStatus
+from serving_config.tls import ClientTls
 
 StatusQuestion = Callable[..., dict[int, VersionStatus]]
 
@@ -52,6 +53,7 @@ class ModelServer:
       start_timeout: Seconds that a `with` block waits for the model.
       extra_flags: Appended to the command line.
       folders: What the flags name beside the base path; a container sees them too.
+      tls: How its gRPC port is asked for the model, if the flags have it speak TLS.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class ModelServer:
         start_timeout: float = START_TIMEOUT,
         extra_flags: Sequence[str] = (),
         folders: Sequence[Path] = (),
+        tls: ClientTls | None = None,
     ) -> None:
         self.program = program or find_server()
         self.model_name = model_name
@@ -73,6 +76,7 @@ class ModelServer:
         self.start_timeout = start_timeout
         self.extra_flags = tuple(extra_flags)
         self.folders = tuple(folders)
+        self.tls = tls
         self.command: list[str] = []
         self._wanted_ports = (port, rest_api_port)
         self._ports = (0, 0)
@@ -229,7 +233,7 @@ class ModelServer:
 
         questions: list[StatusQuestion] = []
         if self._ports[0]:
-            grpc_client = GrpcClient(self.grpc_address, model=self.model_name)
+            grpc_client = GrpcClient(self.grpc_address, model=self.model_name, tls=self.tls)
             clients.enter_context(grpc_client)
             questions.append(partial(grpc_client.status, wait_for_ready=True))
         if self.rest_address:

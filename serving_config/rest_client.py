@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 
+from serving_config.addresses import single_address
 from serving_config.checks import (
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT,
@@ -27,6 +28,7 @@ from serving_config.rest_json import (
     row_body,
 )
 from serving_config.status import VersionStatus
+from serving_config.tls import ClientTls
 from signatures.contract import (
     DEFAULT_SIGNATURE,
     MODELS,
@@ -37,6 +39,7 @@ from signatures.contract import (
 
 TRANSPORT = "REST"
 ROWS_TRANSPORT = "REST rows"
+HTTP, HTTPS = "http://", "https://"
 _CONNECT_ATTEMPTS = 3
 
 
@@ -44,12 +47,18 @@ class RestClient:
     """Queries a model server over REST. Usable from several threads and as a context manager.
 
     Args:
-      address: `HOST:PORT`.
+      address: `HOST:PORT`, or `https://HOST:PORT`. One only: HTTP has no balancing of its own;
+        several servers need a proxy in front, or the gRPC client.
       model: The servable that is asked unless a call names another.
       timeout: Seconds until a call without its own timeout fails with DEADLINE_EXCEEDED.
       contracts: By servable name, what requests and replies are checked against.
       rows: Ask in the row form, one JSON object per sample. Only signatures whose inputs and
         outputs all have the sample as their first axis have one.
+      tls: How to speak TLS, with a proxy: the model server's own REST port has none.
+
+    Raises:
+      AddressError: The address is none.
+      TlsError: A file of `tls` cannot be used.
     """
 
     # The stock server reads and writes JSON on threads that flush subnormals to zero.
@@ -63,6 +72,7 @@ class RestClient:
         timeout: float = DEFAULT_TIMEOUT,
         contracts: Mapping[str, ModelContract] = MODELS,
         rows: bool = False,
+        tls: ClientTls | None = None,
     ) -> None:
         self.transport = ROWS_TRANSPORT if rows else TRANSPORT
         self._rows = rows
@@ -70,10 +80,17 @@ class RestClient:
         self.model = model
         self.timeout = timeout
         self._checks = Checks(contracts)
+        if address.startswith(HTTPS):
+            tls = tls or ClientTls()
+        host_and_port = single_address(address.removeprefix(HTTPS))
+        self._extensions = {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
         # Environment proxies are for the web, not for a model server in the same rack.
         self._http = httpx.Client(
-            base_url=f"http://{address}",
-            transport=httpx.HTTPTransport(retries=_CONNECT_ATTEMPTS - 1),
+            base_url=f"{HTTPS if tls else HTTP}{host_and_port}",
+            # Without TLS nothing is verified; httpx would load the system's authorities all the same.
+            transport=httpx.HTTPTransport(
+                retries=_CONNECT_ATTEMPTS - 1, verify=tls.context() if tls else False
+            ),
             trust_env=False,
         )
 
@@ -184,7 +201,12 @@ class RestClient:
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
             with self._http.stream(
-                method, path, content=body, headers=headers, timeout=seconds
+                method,
+                path,
+                content=body,
+                headers=headers,
+                timeout=seconds,
+                extensions=self._extensions,
             ) as response:
                 for chunk in response.iter_bytes():
                     chunks.append(chunk)

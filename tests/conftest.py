@@ -161,6 +161,18 @@ def strict_text() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def fake_servers() -> ModuleType:
+    """Servers that are cheap to start and to kill."""
+    return load_module(Path(__file__).parent / "serving_config" / "fake_servers.py")
+
+
+@pytest.fixture(scope="session")
+def certificates() -> ModuleType:
+    """Certificates of two authorities."""
+    return load_module(Path(__file__).parent / "serving_config" / "certificates.py")
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """Small networks whose maps are known."""
     return load_module(Path(__file__).with_name("networks.py"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from export import options
+from serving_config.tls import ClientTls
 
 _LABEL = click.option(
     "--label", default="stable", show_default=True, help="The name that clients ask for."
@@ -47,13 +48,16 @@ def promote(
     addresses: tuple[str, ...],
     config_dir: Path | None,
     timeout: float,
+    tls: ClientTls | None,
     label: str,
     version: int,
 ) -> None:
     """Point a label at VERSION, once every server given has loaded it."""
     from export.rollout import Rollout
 
-    Rollout(model_root, model, addresses, config_dir, timeout, click.echo).promote(label, version)
+    Rollout(model_root, model, addresses, config_dir, timeout, click.echo, tls).promote(
+        label, version
+    )
 
 
 @versions.command()
@@ -67,12 +71,13 @@ def rollback(
     addresses: tuple[str, ...],
     config_dir: Path | None,
     timeout: float,
+    tls: ClientTls | None,
     label: str,
 ) -> None:
     """Point a label back at the version that it named before."""
     from export.rollout import Rollout
 
-    Rollout(model_root, model, addresses, config_dir, timeout, click.echo).roll_back(label)
+    Rollout(model_root, model, addresses, config_dir, timeout, click.echo, tls).roll_back(label)
 
 
 @versions.command()
@@ -86,12 +91,13 @@ def unlabel(
     addresses: tuple[str, ...],
     config_dir: Path | None,
     timeout: float,
+    tls: ClientTls | None,
     label: str,
 ) -> None:
     """Take LABEL away."""
     from export.rollout import Rollout
 
-    Rollout(model_root, model, addresses, config_dir, timeout, click.echo).unlabel(label)
+    Rollout(model_root, model, addresses, config_dir, timeout, click.echo, tls).unlabel(label)
 
 
 @versions.command()

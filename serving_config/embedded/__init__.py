@@ -15,6 +15,8 @@ It differs on purpose in these points:
   soon as nobody wants the version any more.
 - A reload that waits for a model gives up when the client's deadline passes; the models stay
   configured, and the next reload is not held up by it.
+- A TLS configuration that cannot be read or used ends it with a sentence (the stock server aborts),
+  also `client_verify` without `custom_ca`.
 - Text that is not UTF-8 (in a warm-up record, say) is replaced in messages; the stock server sends
   replies that clients cannot parse.
 - A tensor of unknown rank that lists sizes all the same is refused.

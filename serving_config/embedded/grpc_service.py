@@ -14,6 +14,7 @@ from serving_config.embedded import examples, messages
 from serving_config.embedded.core import Core
 from serving_config.embedded.failures import StatusError, invalid_argument
 from serving_config.embedded.predict import DEFAULT_SIGNATURE, predict
+from serving_config.ports import port_is_free
 
 # A call's bytes, and whether anybody still waits for the answer.
 Behaviour = Callable[[bytes, Callable[[], bool]], bytes]
@@ -33,9 +34,11 @@ class GrpcServer:
       threads: Calls at a time; more are refused at once with RESOURCE_EXHAUSTED.
       largest_message: Bytes of a request; larger ones are refused with RESOURCE_EXHAUSTED.
       with_health: Whether `grpc.health.v1.Health` is served.
+      credentials: What TLS shows and asks for; `None` for plain text.
 
     Raises:
       RuntimeError: The port is taken.
+      StatusError: The credentials cannot be used.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class GrpcServer:
         largest_message: int,
         *,
         with_health: bool = False,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
@@ -65,8 +69,26 @@ class GrpcServer:
 
             self._health = Health(self._server)
         self._server.add_generic_rpc_handlers((_UnknownMethods(),))
-        if not self._server.add_insecure_port(f"{host}:{port}"):
-            raise RuntimeError(f"Failed to bind to address {host}:{port}")
+        self._bind(host, port, credentials)
+
+    def _bind(self, host: str, port: int, credentials: grpc.ServerCredentials | None) -> None:
+        address = f"{host}:{port}"
+        if credentials is None:
+            if not self._server.add_insecure_port(address):
+                raise RuntimeError(f"Failed to bind to address {address}")
+            return
+        try:
+            bound = self._server.add_secure_port(address, credentials)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            # gRPC says the same of a port that is taken and of a key that is none.
+            if port_is_free(port):
+                raise invalid_argument(
+                    "--ssl_config_file: gRPC cannot use the key and certificates in it; expected "
+                    "PEM, with the key that belongs to the certificate"
+                )
+            raise RuntimeError(f"Failed to bind to address {address}")
 
     def start(self) -> None:
         """Begins to answer."""

@@ -22,6 +22,7 @@ from serving_config.embedded.model_config import ModelEntry, read_model_config
 from serving_config.embedded.monitoring_config import prometheus_path
 from serving_config.embedded.options import Options
 from serving_config.embedded.rest_app import RestOptions, rest_app
+from serving_config.embedded.ssl_config import server_credentials
 from serving_config.process import STDIN_WATCH_VARIABLE
 
 # What the stock server's `exit(-1)` becomes.
@@ -133,7 +134,7 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
     Raises:
       OSError: The REST port is taken.
       RuntimeError: The gRPC port is taken.
-      StatusError: The monitoring config cannot be read.
+      StatusError: The monitoring or TLS config cannot be read or used.
     """
     http = None
     if options.rest_api_port:
@@ -159,6 +160,8 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
         )
         cleanup.callback(http.stop)
     if options.port:
+        file = options.ssl_config_file
+        credentials = server_credentials(file) if file else None
         server = GrpcServer(
             core,
             options.host,
@@ -166,6 +169,7 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
             options.grpc_max_threads,
             options.grpc_max_message_bytes,
             with_health=options.enable_grpc_healthcheck_service,
+            credentials=credentials,
         )
         server.start()
         cleanup.callback(_drain, server, http)

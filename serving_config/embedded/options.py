@@ -25,7 +25,6 @@ WITHOUT_EFFECT = frozenset(
         "flush_filesystem_caches",
         "tensorflow_session_config_file",
         "use_alts_credentials",
-        "ssl_config_file",
         "platform_config_file",
         "per_process_gpu_memory_fraction",
         "saved_model_tags",
@@ -99,6 +98,7 @@ class Options:
         2**31 - 1, "size of a gRPC request (not a flag of the stock server, where this is fixed)"
     )
     grpc_max_threads: int = _per_core("gRPC calls at a time; more are refused")
+    ssl_config_file: str = _flag("", "SSLConfig text file: TLS on the gRPC port")
     enable_grpc_healthcheck_service: bool = _flag(False, "answer grpc.health.v1.Health")
     monitoring_config_file: str = _flag("", "MonitoringConfig text file: Prometheus metrics")
     tensorflow_session_parallelism: int = _flag(0, "both of the next two")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -91,3 +93,9 @@ def rest_client(host: ModelServer) -> Iterator[RestClient]:
     assert host.rest_address is not None
     with RestClient(host.rest_address, model=MODEL, timeout=20) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def files(certificates: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """PEM files of a server, of its client, and of strangers."""
+    return certificates.make_files(tmp_path_factory.mktemp("certificates"))
