@@ -9,13 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export.case import Case
+from export.case import LARGEST_REFUSED, Case
 from signatures.contract import KeypointOptions, ModelContract, SignatureContract
 
 # Images of one request, which JSON makes large.
 SEVERAL = 4
-# A request above this is left to the tests of a rule: it only takes time.
-_LARGEST_REFUSED = 2**20
 
 
 def fitted_maps(maps: np.ndarray, options: KeypointOptions) -> np.ndarray:
@@ -136,5 +134,5 @@ def keypoint_cases(
             yield Case(key, name, {tensor.name: samples})
         for rule in signature.rules:
             for name, inputs in rule.violations({tensor.name: requests["one"]}):
-                if inputs[tensor.name].nbytes <= _LARGEST_REFUSED:
+                if inputs[tensor.name].nbytes <= LARGEST_REFUSED:
                     yield Case(key, f"refused_{name}", inputs, refused=True)

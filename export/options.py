@@ -87,6 +87,20 @@ def bounds_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Largest standard deviation.",
         ),
+        click.option(
+            "--max-map-elements",
+            type=int,
+            default=2**26,
+            show_default=True,
+            help="Largest number of elements of one request's maps, of both families.",
+        ),
+        click.option(
+            "--max-rows",
+            type=int,
+            default=2**17,
+            show_default=True,
+            help="Most rows of peaks, or patches, of one request.",
+        ),
     )
     for option in reversed(options):
         command = option(command)

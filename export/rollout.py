@@ -8,6 +8,9 @@ server may still serve, so that pruning spares it even if the rollout is killed.
 
 One label of a model moves at a time; and the list of all models, which a server gets as a whole, is
 made and handed on under a lock of its own, so that an older one never comes after a newer one.
+
+A rollout is over when servers have let go of what they no longer need. Until then a version that
+is about to be unloaded looks available, and a label that went back to it would soon name nothing.
 """
 
 from __future__ import annotations
@@ -161,7 +164,7 @@ class Rollout:
         with self._alone():
             self._labels.remove(label)
             self._apply()
-            self._settle()
+            self._finish(f"{label} is no longer a label of {self._model}")
         self._tell(f"{label} is no longer a label of {self._model}")
 
     @contextmanager
@@ -179,13 +182,15 @@ class Rollout:
 
     def _load(self, version: int) -> None:
         """The first step: every server has the version, or everything is as it was."""
+        # What a killed rollout left is ended first.
+        self._try_to_settle()
         self._labels.announce(version)
         try:
             self._apply()
             for address in self._addresses:
                 self._wait(address, version)
         except (ServingError, StoreError):
-            self._settle()
+            self._try_to_settle()
             raise
 
     def _move(
@@ -198,34 +203,57 @@ class Rollout:
         except StoreError:
             # No server was told yet.
             self._labels.restore(label, before)
-            self._settle()
+            self._try_to_settle()
             raise
         except ServingError as error:
             # Servers that were told have left the version before: forward is the way out.
             raise ServingError(
                 f"{label} is {self._model} {version} in the store, but a server was not told "
-                f"({error.sentence}); run the same command again",
+                f"({error.sentence}); run: peakserve versions promote {version} --label {label}",
                 code=error.code,
                 transport=error.transport,
             ) from error
+        self._finish(f"{label} is {self._model} {version}")
 
-        self._settle()
+    def _finish(self, done: str) -> None:
+        """The last step, which undoes nothing where it fails.
+
+        Raises:
+          StoreError: The file cannot be written.
+          ServingError: A server refused.
+        """
+        kept = "servers may keep a version that no label names until the next label moves"
+        try:
+            self._settle()
+        except StoreError as error:
+            raise StoreError(f"{done}, but {kept}: {error}") from error
+        except ServingError as error:
+            raise ServingError(
+                f"{done}, but {kept}: {error.sentence}", code=error.code, transport=error.transport
+            ) from error
+
+    def _try_to_settle(self) -> None:
+        """Before a rollout, and after one that failed, which is what the user reads about."""
+        with suppress(ServingError, StoreError):
+            self._settle()
 
     def _settle(self) -> None:
-        """Servers need labelled versions only, after a rollout or one that failed.
-
-        One that does not hear of it keeps a version too many, until the next rollout.
-        """
-        if not self._labels.read().loading:
+        """Servers need labelled versions only, and have let go of the others."""
+        state = self._labels.read()
+        if not state.loading:
             return
-        with suppress(ServingError, StoreError):
-            self._apply(settle=True)
+        left = set(state.served).difference(self._apply(settle=True))
+        for address in self._addresses:
+            self._wait_until_gone(address, left)
 
-    def _apply(self, *, settle: bool = False) -> None:
+    def _apply(self, *, settle: bool = False) -> tuple[int, ...]:
         """Tells the servers what the store says now.
 
         Args:
           settle: Whether the model's rollout is over: only labelled versions are asked for.
+
+        Returns:
+          The model's versions that are asked for.
 
         Raises:
           StoreError: The file cannot be written; no server was told.
@@ -234,10 +262,11 @@ class Rollout:
         if not self._addresses and self._config_dir is None:
             if settle:
                 self._labels.forget()
-            return
+            return ()
         # What is told must be what the store says last, also if another model's label moves now.
         with alone(self._root, self._tell):
-            text = models_config_text(served_models(self._root, self._model if settle else ""))
+            models = served_models(self._root, self._model if settle else "")
+            text = models_config_text(models)
             if self._config_dir is not None:
                 _replace(self._config_dir / MODELS_CONFIG, text)
             try:
@@ -248,6 +277,7 @@ class Rollout:
                 # Only now: what a server may still be asked for is never pruned.
                 if settle:
                     self._labels.forget()
+        return next(model.versions for model in models if model.name == self._model)
 
     def _client(self, address: str, timeout: float) -> GrpcClient:
         return GrpcClient(address, model=self._model, timeout=timeout, tls=self._tls)
@@ -275,6 +305,29 @@ class Rollout:
                         code="UNAVAILABLE",
                         transport=client.transport,
                     )
+                Event().wait(_POLL_SECONDS)
+
+    def _wait_until_gone(self, address: str, versions: set[int]) -> None:
+        """Returns when none of the versions is available, or says that one still is.
+
+        Raises:
+          ServingError: The server does not answer.
+        """
+        deadline = time.monotonic() + self._timeout
+        with self._client(address, _CALL_SECONDS) as client:
+            while True:
+                statuses = client.status()
+                kept = sorted(
+                    number
+                    for number in versions.intersection(statuses)
+                    if statuses[number].is_available
+                )
+                if not kept:
+                    return
+                if time.monotonic() >= deadline:
+                    numbers = ", ".join(map(str, kept))
+                    self._tell(f"{address}: {self._model} {numbers}, no longer needed, still there")
+                    return
                 Event().wait(_POLL_SECONDS)
 
 

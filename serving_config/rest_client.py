@@ -87,7 +87,7 @@ class RestClient:
         # Environment proxies are for the web, not for a model server in the same rack.
         self._http = httpx.Client(
             base_url=f"{HTTPS if tls else HTTP}{host_and_port}",
-            # Without TLS nothing is verified; httpx would load the system's authorities all the same.
+            # Without TLS nothing is verified; httpx would load the system's authorities.
             transport=httpx.HTTPTransport(
                 retries=_CONNECT_ATTEMPTS - 1, verify=tls.context() if tls else False
             ),

@@ -72,42 +72,41 @@ def first_mask(imgs: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
 def _is_first_of_plateau(values: tf.Tensor, top: tf.Tensor) -> tf.Tensor:
     """Which pixels of `top` are the first of a plateau all of whose pixels are in `top`.
 
-    Neighbours in `top` are equal, so that plateaus are the connected components of `top`. Their
-    smallest index spreads to neighbours and along the indices found so far, which takes about
-    as many rounds as the logarithm of the longest plateau.
+    Neighbours in `top` are equal, so that plateaus are the connected components of `top`. Each
+    pixel points to one of smaller index, and pointers are hooked and shortened together (FastSV:
+    Zhang, Azad, Hu 2020): rounds grow with the logarithm of the longest path, whatever its shape.
     """
     shape = tf.shape(values, out_type=tf.int64)
     count = tf.reduce_prod(shape)
     index = tf.reshape(tf.range(count, dtype=tf.int64), shape)
     # Slot `count` is the outside, and every pixel that is not in `top`.
-    labels = tf.where(top, index, count)
+    flat = tf.reshape(tf.where(top, index, count), [-1])
     spoilt = tf.zeros_like(top)
     for neighbour, is_top in zip(_shifted(values, _OUTSIDE), _shifted(top, False), strict=True):
         spoilt |= top & tf.equal(values, neighbour) & ~is_top
 
-    def spread(labels: tf.Tensor) -> tf.Tensor:
+    def shortened(parents: tf.Tensor) -> tf.Tensor:
+        grandparents = tf.gather(tf.concat([parents, count[None]], axis=0), parents)
         # In float64, which is exact here: padding integers has no kernel on a GPU.
-        least = exact = tf.cast(labels, tf.float64)
+        least = exact = tf.cast(tf.reshape(grandparents, shape), tf.float64)
         for neighbour in _shifted(exact, tf.cast(count, tf.float64)):
             least = tf.minimum(least, neighbour)
-        smallest = tf.where(top, tf.cast(least, tf.int64), count)
-        # The component's root learns of a smaller neighbour, then everybody asks their root.
-        table = tf.range(count + 1, dtype=tf.int64)
-        roots = tf.tensor_scatter_nd_min(
-            table, tf.reshape(labels, [-1, 1]), tf.reshape(smallest, [-1])
-        )
-        roots = tf.gather(roots, roots)
-        return tf.where(top, tf.minimum(smallest, tf.gather(roots, smallest)), count)
+        smallest = tf.reshape(tf.where(top, tf.cast(least, tf.int64), count), [-1])
+        # A pixel's parent learns of a smaller neighbour, and so does the pixel itself.
+        table = tf.concat([parents, count[None]], axis=0)
+        hooked = tf.tensor_scatter_nd_min(table, parents[:, None], smallest)[:-1]
+        return tf.minimum(hooked, smallest)
 
-    def changed(labels: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_any(tf.not_equal(labels, before))
+    def changed(parents: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_any(tf.not_equal(parents, before))
 
     labels, _ = tf.while_loop(
         changed,
-        lambda labels, _: (spread(labels), labels),
-        (spread(labels), labels),
+        lambda parents, _: (shortened(parents), parents),
+        (shortened(flat), flat),
         parallel_iterations=1,
     )
+    labels = tf.reshape(labels, shape)
     bad = tf.math.unsorted_segment_max(
         tf.cast(tf.reshape(spoilt, [-1]), tf.int32), tf.reshape(labels, [-1]), count + 1
     )

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from serving_config.embedded.core import Core
 from serving_config.embedded.failures import StatusError, invalid_argument
 from serving_config.embedded.grpc_service import GrpcServer
+from serving_config.embedded.http_protocol import HttpLimits
 from serving_config.embedded.http_server import HttpServer
 from serving_config.embedded.lifecycle import Retries
 from serving_config.embedded.loader import Loader, LoadOptions
@@ -149,6 +150,7 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
             metrics_path=metrics_path,
             largest_body=options.rest_api_max_body_bytes,
             deepest_json=options.rest_api_max_json_depth,
+            most_pending=options.rest_api_max_pending_bytes,
         )
         app = rest_app(core, threads, rest_options)
         http = HttpServer(
@@ -156,7 +158,11 @@ def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:
             options.host,
             options.rest_api_port,
             DRAIN_SECONDS,
-            options.rest_api_max_connections,
+            HttpLimits(
+                head_bytes=options.rest_api_max_header_bytes,
+                seconds=rest_options.timeout,
+                connections=options.rest_api_max_connections,
+            ),
         )
         cleanup.callback(http.stop)
     if options.port:

@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from serving_config.embedded.http_protocol import HttpLimits, limited_protocol
+
 _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 75
 
@@ -20,14 +22,14 @@ class HttpServer:
       host: The interface to listen on.
       port: The port to listen on.
       drain_seconds: How long requests in flight may take after `stop`.
-      connections: At a time; more are answered with 503.
+      limits: What connections may take.
 
     Raises:
       OSError: The port is taken.
     """
 
     def __init__(
-        self, app: Any, host: str, port: int, drain_seconds: int, connections: int
+        self, app: Any, host: str, port: int, drain_seconds: int, limits: HttpLimits
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # asyncio turns Nagle's delay off only where the protocol is spelled out: 40 ms a reply.
@@ -42,14 +44,14 @@ class HttpServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=limited_protocol(limits),
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                limit_concurrency=connections,
+                limit_concurrency=limits.connections,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=drain_seconds,
             )

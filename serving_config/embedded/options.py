@@ -87,6 +87,16 @@ class Options:
         "size of a REST request's body, also unzipped; larger ones get 413 (not a flag "
         "of the stock server)",
     )
+    rest_api_max_pending_bytes: int = _flag(
+        1 << 30,
+        "size of all bodies in memory; a request beyond it gets 503 (not a flag of the stock "
+        "server)",
+    )
+    rest_api_max_header_bytes: int = _flag(
+        1 << 16,
+        "size of a request line with its headers; larger ones get 431 (not a flag of the stock "
+        "server)",
+    )
     rest_api_max_json_depth: int = _flag(
         100,
         "lists and objects within one another in a REST request (not a flag of the stock server)",

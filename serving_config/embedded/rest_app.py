@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving_config.embedded import examples, messages, rest_paths
+from serving_config.embedded.bodies import BodyRefusedError, HeldBytes, Pending, body_in_time
 from serving_config.embedded.core import Core
 from serving_config.embedded.failures import StatusError, invalid_argument
 from serving_config.embedded.json_examples import classify_reply, examples_input, regress_reply
@@ -53,6 +54,7 @@ class RestOptions:
       metrics_path: Where Prometheus reads, `None` for nowhere.
       largest_body: Bytes of a request's body, also unzipped.
       deepest_json: Lists and objects within one another.
+      most_pending: Bytes of all bodies in memory.
     """
 
     timeout: float | None = 30.0
@@ -60,6 +62,7 @@ class RestOptions:
     metrics_path: str | None = None
     largest_body: int = 1 << 28
     deepest_json: int = 100
+    most_pending: int = 1 << 30
 
 
 @dataclass
@@ -90,64 +93,35 @@ def rest_app(core: Core, threads: Executor, options: RestOptions) -> Starlette:
       threads: Where JSON and TensorFlow work, so that the event loop stays free.
       options: How.
     """
+    pending = Pending()
 
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
+        held = HeldBytes(pending, options.most_pending)
         try:
-            body = await _body_in_time(request, options)
-        except _BodyRefusedError as refused:
-            await refused.response(scope, receive, send)
-            return
+            body = await body_in_time(request, options.largest_body, options.timeout, held)
+            response = await answered(request, body)
+        except BodyRefusedError as refused:
+            response = refused.response
+        finally:
+            held.let_go()
+        await response(scope, receive, send)
+
+    async def answered(request: Request, body: bytes) -> Response:
+        scope = request.scope
         path = scope["raw_path"].decode("latin-1")
         full_path = _with_query(scope, path)
         if path == options.metrics_path:
-            response = _metrics(core, full_path, path)
-        elif not rest_paths.API_PATH.fullmatch(full_path):
-            response = Response(_NOT_FOUND_PAGE, 404, headers={"Content-Type": "text/html"})
-        else:
-            exchange = _Exchange(request, full_path, body, options)
-            response = await _answer_in_time(core, threads, exchange)
-            if options.allow_cross_origin:
-                response.headers.update(_CORS_HEADERS)
-        await response(scope, receive, send)
+            return _metrics(core, full_path, path)
+        if not rest_paths.API_PATH.fullmatch(full_path):
+            return Response(_NOT_FOUND_PAGE, 404, headers={"Content-Type": "text/html"})
+        exchange = _Exchange(request, full_path, body, options)
+        response = await _answer_in_time(core, threads, exchange)
+        if options.allow_cross_origin:
+            response.headers.update(_CORS_HEADERS)
+        return response
 
     return Starlette(routes=[Mount("/", app=endpoint)])
-
-
-class _BodyRefusedError(Exception):
-    """A body that is not read to its end; the connection closes after the response."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        headers = {"Connection": "close"}
-        self.response = Response(error_body(text), status, headers, media_type=_JSON)
-
-
-async def _body_in_time(request: Request, options: RestOptions) -> bytes:
-    """The body, unless it is too large or its sender too slow.
-
-    Raises:
-      _BodyRefusedError: 413 before more than the limit is kept, or 408.
-    """
-    try:
-        return await asyncio.wait_for(_body(request, options.largest_body), options.timeout)
-    except asyncio.TimeoutError as error:
-        text = f"the body did not arrive within {options.timeout:g} s"
-        raise _BodyRefusedError(408, text) from error
-
-
-async def _body(request: Request, largest: int) -> bytes:
-    too_large = _BodyRefusedError(413, f"the body exceeds {largest} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > largest:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > largest:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _with_query(scope: Any, path: str) -> str:
@@ -170,6 +144,8 @@ async def _answer_in_time(core: Core, threads: Executor, exchange: _Exchange) ->
         return await asyncio.wait_for(work, exchange.options.timeout)
     except asyncio.TimeoutError:
         exchange.is_over = True
+        # It may still stand in the queue.
+        exchange.body = b""
         return _refusal(StatusError("DEADLINE_EXCEEDED", "Timed out waiting for notification"))
 
 

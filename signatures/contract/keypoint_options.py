@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signatures.contract.errors import InvalidInputError
-from signatures.contract.shared import WIDEST_WINDOW
+from signatures.contract.shared import LARGEST_MAPS, WIDEST_WINDOW
 
 REFINEMENTS = ("none", "local", "integral", "gaussian")
 BATCHING = ("in-graph", "server", "none")
@@ -53,6 +53,7 @@ class KeypointOptions:
       max_pixels: Most pixels of one picture.
       max_samples: Most samples of one request, where samples may be small: pictures, and maps and
         images of any size.
+      max_map_elements: Largest number of elements of one request's maps.
 
     Raises:
       InvalidInputError: An option that is unknown, out of bounds, or does not fit another.
@@ -81,6 +82,7 @@ class KeypointOptions:
     coordinates: str = "scaled"
     max_pixels: int = 2**23
     max_samples: int = 4096
+    max_map_elements: int = LARGEST_MAPS
 
     def __post_init__(self) -> None:
         faults = [
@@ -105,6 +107,7 @@ class KeypointOptions:
             _unknown("coordinates", self.coordinates, COORDINATES),
             _outside("max_pixels", self.max_pixels, 1, LARGEST_PICTURE),
             _outside("max_samples", self.max_samples, self.max_batch, 2**24),
+            _outside("max_map_elements", self.max_map_elements, self.map_elements, 2**31),
             self._unfit(),
         ]
         if any(faults):
@@ -134,6 +137,11 @@ class KeypointOptions:
     def has_fixed_maps(self) -> bool:
         """Whether the maps' inner shape is fixed, without which requests cannot be joined."""
         return None not in (self.height, self.width, self.channels)
+
+    @property
+    def map_elements(self) -> int:
+        """Elements of one map of the fixed size, 1 where there is none."""
+        return (self.height or 1) * (self.width or 1) * (self.channels or 1)
 
     @property
     def has_fixed_images(self) -> bool:

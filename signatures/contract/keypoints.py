@@ -19,7 +19,12 @@ from typing import Any
 from signatures.contract.keypoint_options import KeypointOptions
 from signatures.contract.rules import Rule
 from signatures.contract.signature import ModelContract, SignatureContract, Tolerance
-from signatures.contract.size_rules import AtMostPixels, AtMostSamples, PlausibleWhenEmpty
+from signatures.contract.size_rules import (
+    AtMostNumbers,
+    AtMostPixels,
+    AtMostSamples,
+    PlausibleWhenEmpty,
+)
 from signatures.contract.tensors import Dimension, TensorContract
 
 LARGEST_EXAMPLE = 4096
@@ -63,8 +68,15 @@ def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
 
     batched = options.batched_in_graph or options.batching == "server"
     rules: tuple[Rule, ...] = ()
+    if options.batching != "server":
+        # There the server bounds a batch, and what one request breaks is broken for all of it.
+        rules = (AtMostNumbers("confmaps", options.max_map_elements),)
     if not options.has_fixed_maps:
-        rules = (AtMostSamples("confmaps", options.max_samples), PlausibleWhenEmpty("confmaps"))
+        rules = (
+            AtMostSamples("confmaps", options.max_samples),
+            *rules,
+            PlausibleWhenEmpty("confmaps"),
+        )
     tolerance = None
     if options.refinement in ("integral", "gaussian"):
         tolerance = Tolerance(

@@ -6,9 +6,9 @@ from signatures.contract.rules import Finite
 from signatures.contract.shared import (
     IMGS,
     PEAKS,
-    PLAUSIBLE_IMGS,
     WINDOW_LENGTH,
     Bounds,
+    map_rules,
     refined_peaks,
     window_rules,
 )
@@ -56,21 +56,21 @@ def peak_finding_signatures(bounds: Bounds) -> tuple[SignatureContract, ...]:
             summary="The largest pixel of every channel; ties go to the first in row-major order.",
             inputs=(IMGS,),
             outputs=_found("samples*channels"),
-            rules=(PLAUSIBLE_IMGS,),
+            rules=map_rules(bounds),
         ),
         SignatureContract(
             name="find_local_peaks",
             summary="Every pixel above a threshold and greater than its eight neighbours.",
             inputs=(IMGS, _THRESHOLD),
             outputs=_found("found"),
-            rules=(Finite("threshold"), PLAUSIBLE_IMGS),
+            rules=(Finite("threshold"), *map_rules(bounds)),
         ),
         SignatureContract(
             name="find_local_peaks_first",
             summary="Local peaks where a plateau has one peak, its first pixel in row-major order.",
             inputs=(IMGS, _THRESHOLD),
             outputs=_found("found"),
-            rules=(Finite("threshold"), PLAUSIBLE_IMGS),
+            rules=(Finite("threshold"), *map_rules(bounds)),
         ),
         SignatureContract(
             name="refine_peaks_integral",

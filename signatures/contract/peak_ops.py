@@ -14,11 +14,12 @@ from signatures.contract.shared import (
     DELTA,
     IMGS,
     PEAKS,
-    PLAUSIBLE_IMGS,
     WINDOW_LENGTH,
     Bounds,
     index_rules,
+    map_rules,
     refined_peaks,
+    row_rule,
     window_rules,
 )
 from signatures.contract.signature import ModelContract, SignatureContract, Tolerance
@@ -72,7 +73,7 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                     Within("kernel_size", 1, bounds.max_window),
                     Odd("kernel_size"),
                     Within("sigma", float(bounds.min_sigma), float(bounds.max_sigma)),
-                    PLAUSIBLE_IMGS,
+                    *map_rules(bounds),
                 ),
                 tolerance=Tolerance(
                     limit=8.0,
@@ -133,14 +134,14 @@ def peak_ops_contract(bounds: Bounds = Bounds()) -> ModelContract:
                         meaning="the step from the patch's centre",
                     ),
                 ),
-                rules=(Finite("delta"),),
+                rules=(Finite("delta"), row_rule(bounds, "centered_patches")),
             ),
             SignatureContract(
                 name="refine_peaks_local_direction",
                 summary="Moves every peak a quarter pixel towards its larger neighbours.",
                 inputs=(IMGS, PEAKS, DELTA),
                 outputs=(refined_peaks("the given rows plus the offset; missing peaks unchanged"),),
-                rules=(Finite("delta"), *index_rules()),
+                rules=(Finite("delta"), row_rule(bounds), *index_rules()),
             ),
             SignatureContract(
                 name="make_gaussian_kernel",

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from signatures.contract.errors import InvalidInputError
 from signatures.contract.rules import IndexInto, Rule, WholeNumbers, Within
-from signatures.contract.size_rules import AtMostElements, PlausibleWhenEmpty
+from signatures.contract.size_rules import (
+    AtMostElements,
+    AtMostNumbers,
+    AtMostSamples,
+    PlausibleWhenEmpty,
+)
 from signatures.contract.tensors import TensorContract
 
 IMGS = TensorContract(
@@ -43,6 +48,7 @@ DELTA = TensorContract(
 
 
 WIDEST_WINDOW = 1025
+LARGEST_MAPS = 2**26
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Bounds:
       max_crop_elements: Largest number of elements of one reply's crops.
       min_sigma: Smallest standard deviation, in pixels.
       max_sigma: Largest standard deviation, in pixels.
+      max_map_elements: Largest number of elements of one request's maps.
+      max_rows: Most rows of `peaks`, or patches, of one request.
 
     Raises:
       InvalidInputError: A limit that no request could keep, or that the arithmetic cannot.
@@ -63,6 +71,8 @@ class Bounds:
     max_crop_elements: int = 2**26
     min_sigma: float = 1e-3
     max_sigma: float = 1e6
+    max_map_elements: int = LARGEST_MAPS
+    max_rows: int = 2**17
 
     def __post_init__(self) -> None:
         if not (1 <= self.max_window <= WIDEST_WINDOW and self.max_window % 2):
@@ -70,10 +80,9 @@ class Bounds:
                 f"max_window: expected an odd number within 1..{WIDEST_WINDOW}, "
                 f"got {self.max_window}"
             )
-        if not 1 <= self.max_crop_elements <= 2**31:
-            raise InvalidInputError(
-                f"max_crop_elements: expected 1..{2**31}, got {self.max_crop_elements}"
-            )
+        for name in ("max_crop_elements", "max_map_elements", "max_rows"):
+            if not 1 <= getattr(self, name) <= 2**31:
+                raise InvalidInputError(f"{name}: expected 1..{2**31}, got {getattr(self, name)}")
         # Beyond these, 2 sigma^2 or its inverse leaves float32's exponents.
         if not 1e-6 <= self.min_sigma <= self.max_sigma <= 1e12:
             raise InvalidInputError(
@@ -82,8 +91,14 @@ class Bounds:
             )
 
 
-# Where work follows the sizes of maps, whether or not they hold anything.
-PLAUSIBLE_IMGS = PlausibleWhenEmpty("imgs")
+def map_rules(bounds: Bounds) -> tuple[Rule, ...]:
+    """The rules of maps where work follows their sizes, whether or not they hold anything."""
+    return (AtMostNumbers("imgs", bounds.max_map_elements), PlausibleWhenEmpty("imgs"))
+
+
+def row_rule(bounds: Bounds, tensor: str = "peaks") -> Rule:
+    """The rule of an input with one row per peak."""
+    return AtMostSamples(tensor, bounds.max_rows, "rows")
 
 
 def index_rules() -> tuple[Rule, ...]:
@@ -126,8 +141,14 @@ def window_rules(bounds: Bounds, gathered: str) -> tuple[Rule, ...]:
     """
     return (
         Within("window_length", 1, bounds.max_window, rounded_up=True),
+        row_rule(bounds),
         AtMostElements(
-            gathered, "peaks", "window_length", bounds.max_window, bounds.max_crop_elements
+            gathered,
+            "peaks",
+            "window_length",
+            bounds.max_window,
+            bounds.max_crop_elements,
+            bounds.max_rows,
         ),
         *index_rules(),
     )

@@ -14,16 +14,22 @@ from signatures.contract.tensors import round_up_to_odd
 # Of a tensor without elements, which costs its sender nothing whatever its other sizes are.
 LARGEST_EMPTY = 2**20
 
+_AXES = ("samples", "height", "width", "channels")
+
 
 @dataclass(frozen=True)
 class AtMostElements:
-    """The crops (rows times window squared) stay below a number of elements."""
+    """The crops (rows times window squared) stay below a number of elements.
+
+    `most_rows` are all that a request may have; fewer of them may never reach the limit.
+    """
 
     output: str
     rows: str
     window: str
     widest: int
     limit: int
+    most_rows: int
 
     def _count(self, values: Values, arithmetic: Arithmetic) -> tuple[Any, Any, Any]:
         rows = arithmetic.size(values[self.rows], 0)
@@ -49,6 +55,8 @@ class AtMostElements:
         """See `Rule`."""
         # The widest window needs the fewest rows.
         count = self.limit // self.widest**2 + 1
+        if count > self.most_rows:
+            return
         rows = np.repeat(inputs[self.rows][:1], count, axis=0)
         window = np.asarray(self.widest, inputs[self.window].dtype)
         yield f"{self.output}_too_many", {**inputs, self.rows: rows, self.window: window}
@@ -93,10 +101,14 @@ class AtMostPixels:
 
 @dataclass(frozen=True)
 class AtMostSamples:
-    """A request has at most a number of samples: small ones cost more to answer than to send."""
+    """A request has at most a number of samples: small ones cost more to answer than to send.
+
+    `word` is what they are called, such as `"rows"`.
+    """
 
     input: str
     limit: int
+    word: str = "samples"
 
     def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
         """See `Rule`."""
@@ -104,20 +116,58 @@ class AtMostSamples:
 
     def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
         """See `Rule`."""
-        text = f"{self.input}: more than {self.limit} samples, send fewer at a time; got"
+        text = f"{self.input}: more than {self.limit} {self.word}, send fewer at a time; got"
         return [text, arithmetic.size(values[self.input], 0)]
 
     def describe(self) -> str:
         """See `Rule`."""
-        return f"{self.input} at most {self.limit} samples"
+        return f"{self.input} at most {self.limit} {self.word}"
 
     def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
         """See `Rule`."""
         one = inputs[self.input][:1]
         # Of images of one pixel, where they may be that small.
-        one = one[:, :1, :1] if one.ndim > 1 else one
+        one = one[:, :1, :1] if self.word == "samples" and one.ndim > 1 else one
         samples = np.repeat(one, self.limit + 1, axis=0)
-        yield f"{self.input}_too_many_samples", {**inputs, self.input: samples}
+        yield f"{self.input}_too_many_{self.word}", {**inputs, self.input: samples}
+
+
+@dataclass(frozen=True)
+class AtMostNumbers:
+    """Maps [N, H, W, C] hold at most a number of elements.
+
+    They need not have been sent: a message may say one value and a shape that it fills.
+    """
+
+    input: str
+    limit: int
+
+    def _sizes(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
+        return [arithmetic.size(values[self.input], axis) for axis in range(4)]
+
+    def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
+        """See `Rule`. In float64, where no product wraps."""
+        sizes = [arithmetic.as_float64(size) for size in self._sizes(values, arithmetic)]
+        samples, height, width, channels = sizes
+        return samples * height * width * channels <= self.limit
+
+    def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
+        """See `Rule`."""
+        named = zip(_AXES, self._sizes(values, arithmetic), strict=True)
+        text = f"{self.input}: more than {self.limit} elements, send fewer at a time;"
+        first, *others = [part for pair in named for part in pair]
+        return [f"{text} {first}", *others]
+
+    def describe(self) -> str:
+        """See `Rule`."""
+        return f"{self.input} at most {self.limit} elements"
+
+    def violations(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+        """See `Rule`. One value stands for all: the array takes no memory."""
+        maps = inputs[self.input]
+        size = int(np.prod(maps.shape[1:]))
+        many = np.broadcast_to(maps[:1, :1, :1, :1], (self.limit // size + 1, *maps.shape[1:]))
+        yield f"{self.input}_too_many_elements", {**inputs, self.input: many}
 
 
 @dataclass(frozen=True)
@@ -146,8 +196,7 @@ class PlausibleWhenEmpty:
 
     def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
         """See `Rule`."""
-        names = ("samples", "height", "width", "channels")
-        named = zip(names, self._sizes(values, arithmetic), strict=True)
+        named = zip(_AXES, self._sizes(values, arithmetic), strict=True)
         text = f"{self.input}: nothing in it, and sizes beyond {self.limit};"
         first, *others = [part for pair in named for part in pair]
         return [f"{text} {first}", *others]

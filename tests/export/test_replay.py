@@ -59,7 +59,10 @@ def test_a_model_that_differs_is_not_published(tmp_path, module, text):
 
 
 def test_a_model_with_narrow_bounds_is_replayed_within_them(tmp_path, tell):
-    bounds = Bounds(max_window=3, max_crop_elements=10, min_sigma=0.5, max_sigma=2)
+    bounds = Bounds(
+        **{"max_window": 3, "max_crop_elements": 10, "min_sigma": 0.5, "max_sigma": 2},
+        **{"max_map_elements": 500, "max_rows": 200},
+    )
     write_saved_model(PeakOps(peak_ops_contract(bounds)), tmp_path)
     counts = replay(tmp_path)
     assert counts.cases > 9 * 50

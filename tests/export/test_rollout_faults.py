@@ -151,7 +151,7 @@ def test_a_version_that_does_not_load_is_no_longer_asked_for(store, told, monkey
     assert "versions: 2" not in after
 
 
-def test_a_server_that_goes_away_half_way_is_said_and_the_same_command_finishes(
+def test_a_server_that_goes_away_half_way_is_said_and_promoting_again_finishes(
     store, told, monkeypatch
 ):
     reload, gone = told.reload_config, []
@@ -164,7 +164,8 @@ def test_a_server_that_goes_away_half_way_is_said_and_the_same_command_finishes(
 
     monkeypatch.setattr(told, "reload_config", once)
     with pytest.raises(
-        ServingError, match="m 2 in the store, .*gone.*; run the same command again"
+        ServingError,
+        match="m 2 in the store, .*gone.*; run: peakserve versions promote 2 --label stable",
     ):
         roll(store, addresses=["a", "b"]).promote("stable", 2)
     roll(store, addresses=["a", "b"]).promote("stable", 2)

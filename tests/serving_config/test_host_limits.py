@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import select
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx
 import numpy as np
@@ -16,6 +17,8 @@ from serving_config.process import ModelServer
 
 LIMITS = (
     "--rest_api_max_body_bytes=100000",
+    "--rest_api_max_pending_bytes=250000",
+    "--rest_api_max_header_bytes=5000",
     "--rest_api_max_json_depth=10",
     "--rest_api_max_connections=8",
     "--grpc_max_message_bytes=200000",
@@ -82,6 +85,106 @@ def test_a_slow_sender_is_refused(limited):
         reply = b"".join(iter(lambda: sender.recv(1000), b""))
     assert reply.startswith(b"HTTP/1.1 408 ")
     assert b"the body did not arrive within 2 s" in reply
+
+
+def reply_on(connection):
+    """All that comes until the server closes the connection."""
+    received = []
+    with suppress(ConnectionResetError):
+        received.extend(iter(lambda: connection.recv(1000), b""))
+    return b"".join(received)
+
+
+def connected(limited):
+    return socket.create_connection(tuple(limited.rest_address.split(":")), timeout=20)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"POST /v1/models/m:pre", b"GET / HTTP/1.1\r\nX: "])
+def test_a_head_that_does_not_come_is_given_up(limited, http, sent):
+    """Such connections would otherwise take every place."""
+    with connected(limited) as sender:
+        sender.sendall(sent)
+        reply = reply_on(sender)
+    assert reply.startswith(b"HTTP/1.1 408 ")
+    assert b"the request's head did not arrive within 2 s" in reply
+
+
+def test_a_head_a_byte_at_a_time_is_given_up_too(limited, http):
+    with connected(limited) as sender:
+        sender.settimeout(0.1)
+        reply = b""
+        sender.sendall(b"GET / HTTP/1.1\r\n")
+        while not reply:
+            sender.sendall(b"X")
+            with suppress(TimeoutError):
+                reply = sender.recv(1000)
+    assert reply.startswith(b"HTTP/1.1 408 ")
+
+
+def test_the_second_head_of_a_connection_is_watched_like_the_first(limited, http):
+    request = b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (PATH.encode(), len(GOOD), GOOD)
+    with connected(limited) as sender:
+        sender.sendall(request + request[:10])
+        reply = reply_on(sender)
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 408 " in reply
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + b"a" * 6000,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 6000,
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1500,
+    ],
+    ids=["line", "header", "headers"],
+)
+def test_a_head_without_end_is_refused(limited, http, sent):
+    with connected(limited) as sender:
+        sender.sendall(sent)
+        reply = reply_on(sender)
+    assert reply.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b'"error": "the request\'s head exceeds 5000 bytes"' in reply
+
+
+def test_trailers_without_end_close_the_connection(limited, http):
+    with connected(limited) as sender:
+        head = b"POST %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" % PATH.encode()
+        with pytest.raises(OSError, match="reset|Broken pipe"):  # noqa: PT012
+            sender.sendall(head)
+            for _ in range(1000):
+                sender.sendall(b"X: y\r\n" * 1000)
+            sender.sendall(b"")
+
+
+def test_all_bodies_together_are_limited(limited, http):
+    """Each is within its limit; the third leaves no room for itself."""
+    with ExitStack() as open_ones:
+        for _ in range(2):
+            sender = open_ones.enter_context(connected(limited))
+            sender.sendall(b"POST %s HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" % PATH.encode())
+            sender.sendall(b" " * 99_000)
+        reply = http.post(PATH, content=padded(100_000))
+        assert reply.status_code == 503
+        assert reply.json() == {"error": "the bodies of all requests exceed 250000 bytes"}
+
+
+def test_a_reader_that_does_not_read_is_given_up(limited, http):
+    """Its reply would stay in memory for as long as it likes."""
+    body = b'{"signature_name": "same", "inputs": [%s]}' % b",".join([b"1.5"] * 20_000)
+    request = b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (PATH.encode(), len(body), body)
+    with socket.socket() as reader:
+        reader.settimeout(20)
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = limited.rest_address.split(":")
+        reader.connect((host, int(port)))
+        # More than the buffers of both sides' systems hold.
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for _ in range(60):
+                reader.sendall(request)
+        reset = select.poll()
+        reset.register(reader, select.POLLERR | select.POLLHUP)
+        assert reset.poll(20_000)
 
 
 def test_more_connections_than_allowed_are_refused(limited):

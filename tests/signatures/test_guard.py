@@ -10,6 +10,7 @@ from export.cases import make_cases
 from export.maps import draw_maps
 from signatures import InvalidInputError, PeakOps, crop_centered_boxes, smooth_imgs
 from signatures.contract import PEAK_OPS, Bounds, peak_ops_contract, sentence_of_assertion
+from signatures.contract.size_rules import AtMostNumbers, AtMostSamples
 from signatures.guard import guarded
 from signatures.peak_ops import FUNCTIONS
 
@@ -99,6 +100,8 @@ def test_bounds_are_fixed_at_export():
         ({"max_window": 4}, "max_window: expected an odd number within 1..1025, got 4"),
         ({"max_window": 1027}, "got 1027"),
         ({"max_crop_elements": 0}, "max_crop_elements: expected 1..2147483648, got 0"),
+        ({"max_map_elements": 0}, "max_map_elements: expected 1..2147483648, got 0"),
+        ({"max_rows": 2**31 + 1}, "max_rows: expected 1..2147483648, got 2147483649"),
         ({"min_sigma": 2.0, "max_sigma": 1.0}, "got 2 and 1"),
         ({"min_sigma": float("nan")}, "got nan and 1e+06"),
     ],
@@ -107,6 +110,29 @@ def test_impossible_bounds_are_refused(bounds, text):
     with pytest.raises(InvalidInputError) as error:
         Bounds(**bounds)
     assert text in str(error.value)
+
+
+NARROW = peak_ops_contract(Bounds(max_map_elements=1000, max_rows=9, max_crop_elements=70))
+
+
+@pytest.mark.parametrize("key", [contract.name for contract in NARROW.signatures])
+def test_sizes_are_bounded_in_words(key):
+    """Those that a message may only declare, too: one value may stand for all of a tensor."""
+    contract = NARROW.signature(key)
+    inputs = {tensor.name: np.asarray(tensor.example, tensor.dtype) for tensor in contract.inputs}
+    function = PeakOps(NARROW).functions[key]
+    function(**{name: tf.constant(value) for name, value in inputs.items()})
+    rules = [rule for rule in contract.rules if type(rule) in (AtMostNumbers, AtMostSamples)]
+    assert rules or key == "make_gaussian_kernel"
+    for rule in rules:
+        for name, wrong in rule.violations(inputs):
+            sentence = contract.refusal(wrong)
+            assert name.startswith(f"{rule.input}_too_many_")
+            assert sentence.startswith(f"{rule.input}: more than {rule.limit} ")
+            with pytest.raises(tf.errors.InvalidArgumentError) as error:
+                function(**{name: tf.constant(value) for name, value in wrong.items()})
+            data = error.value.message.split("assertion failed: ")[1].split("\n")[0]
+            assert sentence_of_assertion(data.split(" [[{{")[0].strip()) == sentence
 
 
 def test_a_body_with_other_parameters_is_refused():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signatures import InvalidInputError, PeakOps, find_global_peaks, find_local_peaks
+from signatures.local_peaks import _is_first_of_plateau
 
 VALUES = np.float32([0, -0.0, 1, 2, 3, -1, np.nan, np.inf, -np.inf, 1e-40, -1e-40])
 
@@ -67,6 +68,24 @@ def test_a_winding_plateau_has_one_peak(flip):
     peaks, _ = find_local_peaks(snake(61)[:, ::flip, ::flip], 0.5, plateau="first")
     assert len(peaks) == 1
     assert peaks.numpy()[0, 1] == 0
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+@pytest.mark.parametrize("maps", [snake(129), np.ones((1, 129, 129, 1))], ids=["winding", "flat"])
+def test_a_plateau_takes_few_rounds(monkeypatch, maps, flip):
+    """Their number grows with the logarithm of the path: a megabyte must not take minutes."""
+    rounds = []
+    loop = tf.while_loop
+
+    def counted(condition, body, *args, **kwargs):
+        return loop(condition, lambda *values: rounds.append(1) or body(*values), *args, **kwargs)
+
+    monkeypatch.setattr(tf, "while_loop", counted)
+    maps = maps[:, ::flip, ::flip]
+    is_first = _is_first_of_plateau(tf.constant(maps, tf.float32), tf.constant(maps > 0.5))
+    first = np.argwhere(maps > 0.5)[0]
+    assert np.argwhere(is_first.numpy()).tolist() == [first.tolist()]
+    assert len(rounds) < 20
 
 
 def test_a_plateau_with_one_higher_neighbour_has_none():
