@@ -14,6 +14,7 @@ import pytest
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.process import ModelServer
+from serving_config.programs import EMBEDDED_HOST
 
 LIMITS = (
     "--rest_api_max_body_bytes=100000",
@@ -30,7 +31,7 @@ GOOD = b'{"signature_name": "same", "inputs": [1.0]}'
 
 @pytest.fixture(scope="module")
 def limited(model_base_path):
-    with ModelServer("m", model_base_path, extra_flags=LIMITS) as server:
+    with ModelServer("m", model_base_path, program=EMBEDDED_HOST, extra_flags=LIMITS) as server:
         yield server
 
 

@@ -138,7 +138,9 @@ def address_of(files, model_root, tmp_path_factory) -> Iterator[Callable[[str, s
             if kind == "stub":
                 (port,) = free_ports(1)
                 credentials = server_credentials(str(config))
-                stub = GrpcServer(StatusOnly(), "127.0.0.1", port, 4, credentials=credentials)
+                stub = GrpcServer(
+                    StatusOnly(), "127.0.0.1", port, 4, 1 << 20, credentials=credentials
+                )
                 stub.start()
                 stack.callback(stub.stop, 0)
                 return f"127.0.0.1:{port}"

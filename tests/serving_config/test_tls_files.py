@@ -12,6 +12,9 @@ from serving_config.embedded.ssl_config import server_credentials
 from serving_config.ports import free_ports
 from serving_config.tls import ssl_config_text
 
+# Bytes of a request.
+MOST = 1 << 20
+
 
 class TestFilesOfAClient:
     @pytest.fixture(params=[GrpcClient, RestClient])
@@ -99,7 +102,12 @@ class TestTheHostsConfig:
         path.write_text("server_key: 'x' server_cert: 'y'")
         with pytest.raises(StatusError, match="gRPC cannot use the key and certificates"):
             GrpcServer(
-                None, "127.0.0.1", free_ports(1)[0], 1, credentials=server_credentials(str(path))
+                None,
+                "127.0.0.1",
+                free_ports(1)[0],
+                1,
+                MOST,
+                credentials=server_credentials(str(path)),
             )
 
     def test_a_port_that_is_taken(self, files, tmp_path):
@@ -107,8 +115,8 @@ class TestTheHostsConfig:
         path.write_text(ssl_config_text(files.server.key, files.server.certificate))
         credentials = server_credentials(str(path))
         (port,) = free_ports(1)
-        first = GrpcServer(None, "127.0.0.1", port, 1, credentials=credentials)
+        first = GrpcServer(None, "127.0.0.1", port, 1, MOST, credentials=credentials)
         first.start()
         with pytest.raises(RuntimeError, match=f"Failed to bind to address 127.0.0.1:{port}"):
-            GrpcServer(None, "127.0.0.1", port, 1, credentials=credentials)
+            GrpcServer(None, "127.0.0.1", port, 1, MOST, credentials=credentials)
         first.stop(0)
