@@ -7,6 +7,7 @@ same offsets.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ _FAULT = re.compile(r"Parse error at offset (\d+): (.*)", re.DOTALL)
 _TRAILING = "The document root must not be followed by other values."
 _STRING = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"', re.DOTALL)
 _CHUNK = 1 << 16
+_PIECE = 1 << 14
 # What a byte does to the depth of what follows.
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
@@ -43,6 +45,19 @@ class _Parser(rapidjson.Decoder):
 
 
 _PARSER = _Parser(number_mode=_NUMBERS)
+
+
+class _Pieces:
+    """A body that the parser reads piece by piece; between two of them other threads may go on."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._start = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, as a file would give them."""
+        start, self._start = self._start, self._start + size
+        return self._body[start : self._start]
 
 
 def is_deeper(body: bytes, deepest: int) -> bool:
@@ -143,6 +158,12 @@ def read_body(body: bytes, deepest: int = 100) -> RequestBody:
 
 def _parse(body: bytes) -> Any:
     try:
+        if len(body) > _CHUNK:
+            # In one call a map-sized text would hold the interpreter's lock for 40 ms, and with it
+            # everybody else's requests.
+            with suppress(UnicodeDecodeError):
+                return _PARSER(_Pieces(body), chunk_size=_PIECE)
+            # Only as a whole does it say where.
         return _PARSER(body)
     except rapidjson.JSONDecodeError as error:
         match = _FAULT.match(str(error))

