@@ -7,7 +7,6 @@ same offsets.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,9 +160,8 @@ def _parse(body: bytes) -> Any:
         if len(body) > _CHUNK:
             # In one call a map-sized text would hold the interpreter's lock for 40 ms, and with it
             # everybody else's requests.
-            with suppress(UnicodeDecodeError):
-                return _PARSER(_Pieces(body), chunk_size=_PIECE)
-            # Only as a whole does it say where.
+            body.decode()
+            return _PARSER(_Pieces(body), chunk_size=_PIECE)
         return _PARSER(body)
     except rapidjson.JSONDecodeError as error:
         match = _FAULT.match(str(error))
