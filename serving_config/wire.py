@@ -37,6 +37,7 @@ TensorMessage = Any
 # Elements that a message implies without containing them ("the last value repeats") are only
 # made up to this size, so that a message of twenty bytes cannot ask for gigabytes.
 REPEATED_BYTES_LIMIT = 1 << 26
+_STRING_BYTES = 64
 
 _CODE_NUMBERS = {
     "OK": 0,
@@ -264,9 +265,11 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     """Exactly `count` values: the last one repeats, surplus ones are dropped."""
     if values.size >= count:
         return values[:count]
-    if count * max(values.dtype.itemsize, 1) > REPEATED_BYTES_LIMIT:
-        raise ValueError(f"{values.size} values for {count} elements")
     last = values[-1] if values.size else (b"" if values.dtype == object else 0)
+    # A string is copied wherever it stands, into a tensor whose elements have a size of their own.
+    each = len(last) + _STRING_BYTES if values.dtype == object else max(values.dtype.itemsize, 1)
+    if count * each > REPEATED_BYTES_LIMIT:
+        raise ValueError(f"{values.size} values for {count} elements")
     filled = np.empty(count, values.dtype)
     filled[: values.size] = values
     filled[values.size :] = last

@@ -157,9 +157,11 @@ def test_values_that_the_message_only_implies(message, expected):
         lambda: tensor(0, [1], float_val=[1]),
         lambda: tensor(20, [1]),
         lambda: tensor(7, [1], tensor_content=b"a"),
+        lambda: tensor(7, [2**20], string_val=[b"a"]),
+        lambda: tensor(7, [2**10], string_val=[b"a" * 2**16]),
     ],
     ids=["short content", "negative", "huge", "overflow", "empty overflow", "rank", "no type",
-         "resource", "string content"],
+         "resource", "string content", "a string many times", "a long string a few times"],
 )  # fmt: skip
 def test_malformed_tensors(message):
     with pytest.raises(ValueError, match=r"."):
