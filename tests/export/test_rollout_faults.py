@@ -33,7 +33,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def told(monkeypatch):
-    """What servers are told; they have every version."""
+    """What servers are told; they have every version that they were told to have, at once."""
     texts = []
 
     class Client:
@@ -52,7 +52,9 @@ def told(monkeypatch):
             texts.append((self.address, text))
 
         def status(self):
-            return {number: VersionStatus(AVAILABLE) for number in (1, 2)}
+            last = next(text for address, text in reversed(texts) if address == self.address)
+            asked = versions_of("m", last)
+            return {n: VersionStatus(AVAILABLE if n in asked else "END") for n in (1, 2)}
 
     monkeypatch.setattr(rollout, "GrpcClient", Client)
     Client.texts = texts
@@ -171,6 +173,65 @@ def test_a_server_that_goes_away_half_way_is_said_and_promoting_again_finishes(
     roll(store, addresses=["a", "b"]).promote("stable", 2)
     assert {address for address, text in told.texts[-2:]} == {"a", "b"}
     assert told.texts[-1][1] == models_config_text(served_models(store))
+
+
+def test_a_rollout_is_over_when_the_version_before_is_gone(store, told, monkeypatch):
+    """Until then it looks available, and a label that goes back to it would soon name nothing."""
+    looks, look = [], told.status
+
+    def status(client):
+        told_last = versions_of("m", told.texts[-1][1])
+        looks.append(tuple(told_last))
+        # Version 1 is unloaded a while after the server was told to.
+        if looks.count((2,)) < 3:
+            return {number: VersionStatus(AVAILABLE) for number in (1, 2)}
+        return look(client)
+
+    monkeypatch.setattr(told, "status", status)
+    roll(store).promote("stable", 2)
+    assert looks == [(1, 2), (2,), (2,), (2,)]
+
+
+def test_a_version_that_stays_is_said(store, told, monkeypatch):
+    everything = {number: VersionStatus(AVAILABLE) for number in (1, 2)}
+    monkeypatch.setattr(told, "status", lambda client: everything)
+    said = []
+    Rollout(store, "m", ["a"], None, 0.3, said.append).promote("stable", 2)
+    assert said[1:] == ["a: m 1, no longer needed, still there", "stable is m 2, was 1"]
+
+
+def test_what_a_killed_rollout_left_is_ended_first(store, told):
+    labels_in(store, "m").announce(2)
+    roll(store).promote("canary", 1)
+    assert [list(versions_of("m", text)) for _, text in told.texts] == [[1], [1], [1]]
+
+
+@pytest.mark.parametrize("act", ["promote", "roll back", "unlabel"])
+def test_a_server_that_goes_away_at_the_end_is_said(store, told, monkeypatch, act):
+    """The label has moved by then, and the same command would move another one back."""
+    labels = labels_in(store, "m")
+    labels.move("stable", 2)
+    labels.move("canary", 1)
+    labels.forget()
+    reload = told.reload_config
+
+    def gone_at_the_end(client, text):
+        reload(client, text)
+        if len(told.texts) == (2 if act == "unlabel" else 3):
+            raise ServingError("gone", code="UNAVAILABLE", transport="gRPC")
+
+    monkeypatch.setattr(told, "reload_config", gone_at_the_end)
+    move, label = roll(store), "canary" if act == "unlabel" else "stable"
+    acts = {
+        "promote": lambda: move.promote("canary", 2),
+        "roll back": lambda: move.roll_back("stable"),
+        "unlabel": lambda: move.unlabel("canary"),
+    }
+    with pytest.raises(ServingError, match="but servers may keep a version that no label names"):
+        acts[act]()
+    wanted = {"promote": {"canary": 2}, "roll back": {"stable": 1}, "unlabel": {}}[act]
+    assert {**labels.read().labels, **wanted} == labels.read().labels
+    assert (label in labels.read().labels) == (act != "unlabel")
 
 
 def test_the_lock_of_a_model_is_no_version_and_no_model(store, told):
