@@ -13,7 +13,7 @@ import numpy as np
 Inputs = dict[str, np.ndarray]
 
 # Bytes of a refused request; a larger one is left to the tests of its rule: it only takes time.
-LARGEST_REFUSED = 2**22
+LARGEST_REFUSED = 2**20
 
 
 @dataclass(frozen=True)

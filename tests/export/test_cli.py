@@ -16,8 +16,10 @@ import pytest
 from export.maps import draw_maps
 from serving_config.process import free_ports
 from signatures.contract import PEAK_OPS, KeypointOptions, keypoints_contract
+from signatures.contract.size_rules import AtMostNumbers, AtMostSamples
 
 ROOT = Path(__file__).parents[2]
+TESTED_ALONE = (AtMostNumbers, AtMostSamples)
 
 
 def peakserve(*arguments, timeout=240, **environment):
@@ -157,7 +159,9 @@ def check_demo(text, contract, folder, kind, *, transports):
     for row in rows:
         cases, refused, numbers, *_, wrong = row[2:]
         assert int(cases) >= 4
-        assert int(refused) >= len(contract.signature(row[0]).rules)
+        # What only a very large request breaks is left to the tests of its rule.
+        rules = [r for r in contract.signature(row[0]).rules if not isinstance(r, TESTED_ALONE)]
+        assert int(refused) >= len(rules)
         assert int(numbers) >= 20
         assert wrong == "0"
     assert lines[-2].startswith("tensorflow_model_server --port=8500")
