@@ -265,7 +265,7 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     """Exactly `count` values: the last one repeats, surplus ones are dropped."""
     if values.size >= count:
         return values[:count]
-    last = values[-1] if values.size else (b"" if values.dtype == object else 0)
+    last: Any = values[-1] if values.size else (b"" if values.dtype == object else 0)
     # A string is copied wherever it stands, into a tensor whose elements have a size of their own.
     each = len(last) + _STRING_BYTES if values.dtype == object else max(values.dtype.itemsize, 1)
     if count * each > REPEATED_BYTES_LIMIT:

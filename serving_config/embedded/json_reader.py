@@ -6,6 +6,7 @@ same offsets.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -46,17 +47,12 @@ class _Parser(rapidjson.Decoder):
 _PARSER = _Parser(number_mode=_NUMBERS)
 
 
-class _Pieces:
+class _Pieces(io.BytesIO):
     """A body that the parser reads piece by piece; between two of them other threads may go on."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._start = 0
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, as a file would give them."""
-        start, self._start = self._start, self._start + size
-        return self._body[start : self._start]
+    def read(self, size: int | None = -1) -> bytes:
+        """See `io.BytesIO`. In Python, which is where threads change."""
+        return super().read(size)
 
 
 def is_deeper(body: bytes, deepest: int) -> bool:

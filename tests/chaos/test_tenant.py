@@ -69,7 +69,14 @@ class Tenant:
 
 
 @pytest.fixture
-def server(target):
+def wanted_form(long_run, left_out, pace):
+    """Before a server is started for it."""
+    if not long_run and (left_out or pace):
+        pytest.skip("another form of the same: --long")
+
+
+@pytest.fixture
+def server(wanted_form, target):
     return target([KEYPOINTS, PEAK_OPS], "--grpc_max_threads=64")
 
 
@@ -107,8 +114,6 @@ def phase(server, questions, seconds, pace):
 @pytest.mark.parametrize("left_out", [(), (LARGE_JSON,)], ids=["everything", "no large JSON"])
 def test_seven_good_clients_beside_one_bad(server, start_tenant, left_out, pace, long_run, tell):
     """Good clients ask as soon as they were answered, or twenty times a second."""
-    if not long_run and (left_out or pace):
-        pytest.skip("another form of the same: --long")
     if left_out and server.kind != EMBEDDED:
         pytest.skip("for the embedded host only: others are judged with everything")
     allowed = {"stable": Allowed(1), None: Allowed(1)}
