@@ -30,6 +30,7 @@ from export.maps import draw_maps
 from export.network_source import NetworkSource
 from export.verification import LISTED_MISMATCHES, Expected, Report, verify
 from serving_config.errors import ServingError
+from serving_config.quiet import import_tensorflow
 from signatures.contract import KeypointOptions, ModelContract
 
 THREADS = 8
@@ -229,6 +230,7 @@ def _replay_warmup(
 
 
 if __name__ == "__main__":
+    import_tensorflow()
     staged, *network = sys.argv[1:]
     network_source = NetworkSource(Path(network[0]), *network[1:]) if network else None
     json.dump(replay_here(Path(staged), network_source), sys.stdout)

@@ -132,6 +132,17 @@ class AtMostSamples:
         yield f"{self.input}_too_many_{self.word}", {**inputs, self.input: samples}
 
 
+def _sizes(maps: Any, arithmetic: Arithmetic) -> list[Any]:
+    """The sizes of [N, H, W, C]."""
+    return [arithmetic.size(maps, axis) for axis in range(4)]
+
+
+def _with_sizes(text: str, sizes: list[Any]) -> list[Any]:
+    """A sentence that ends in the sizes and their names."""
+    first, *others = [part for pair in zip(_AXES, sizes, strict=True) for part in pair]
+    return [f"{text} {first}", *others]
+
+
 @dataclass(frozen=True)
 class AtMostNumbers:
     """Maps [N, H, W, C] hold at most a number of elements.
@@ -142,21 +153,16 @@ class AtMostNumbers:
     input: str
     limit: int
 
-    def _sizes(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
-        return [arithmetic.size(values[self.input], axis) for axis in range(4)]
-
     def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
         """See `Rule`. In float64, where no product wraps."""
-        sizes = [arithmetic.as_float64(size) for size in self._sizes(values, arithmetic)]
+        sizes = [arithmetic.as_float64(size) for size in _sizes(values[self.input], arithmetic)]
         samples, height, width, channels = sizes
         return samples * height * width * channels <= self.limit
 
     def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
         """See `Rule`."""
-        named = zip(_AXES, self._sizes(values, arithmetic), strict=True)
         text = f"{self.input}: more than {self.limit} elements, send fewer at a time;"
-        first, *others = [part for pair in named for part in pair]
-        return [f"{text} {first}", *others]
+        return _with_sizes(text, _sizes(values[self.input], arithmetic))
 
     def describe(self) -> str:
         """See `Rule`."""
@@ -181,12 +187,9 @@ class PlausibleWhenEmpty:
     input: str
     limit: int = LARGEST_EMPTY
 
-    def _sizes(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
-        return [arithmetic.size(values[self.input], axis) for axis in range(4)]
-
     def holds(self, values: Values, arithmetic: Arithmetic) -> Any:
         """See `Rule`. In float64, where no product wraps."""
-        sizes = [arithmetic.as_float64(size) for size in self._sizes(values, arithmetic)]
+        sizes = [arithmetic.as_float64(size) for size in _sizes(values[self.input], arithmetic)]
         samples, height, width, channels = sizes
         rows = samples * channels * (height + arithmetic.as_float64(height == 0))
         small = rows <= self.limit
@@ -196,10 +199,8 @@ class PlausibleWhenEmpty:
 
     def parts(self, values: Values, arithmetic: Arithmetic) -> list[Any]:
         """See `Rule`."""
-        named = zip(_AXES, self._sizes(values, arithmetic), strict=True)
         text = f"{self.input}: nothing in it, and sizes beyond {self.limit};"
-        first, *others = [part for pair in named for part in pair]
-        return [f"{text} {first}", *others]
+        return _with_sizes(text, _sizes(values[self.input], arithmetic))
 
     def describe(self) -> str:
         """See `Rule`."""

@@ -41,10 +41,13 @@ def test_traced_static(sweep, family):
         imgs, peaks = sweep.draw(shape)
 
         static = [tf.TensorSpec(imgs.shape), tf.TensorSpec(peaks.shape)]
+        # As the product traces them.
         crop = tf.function(
-            crop_centered_boxes, input_signature=[*static, tf.TensorSpec([], tf.int64)]
+            crop_centered_boxes,
+            input_signature=[*static, tf.TensorSpec([], tf.int64)],
+            autograph=False,
         )
-        refine = tf.function(refine_peaks_local_direction, input_signature=static)
+        refine = tf.function(refine_peaks_local_direction, input_signature=static, autograph=False)
         named = {w: crop(imgs, peaks, tf.constant(w, tf.int64)).numpy() for w in sweep.WINDOWS}
         refined = refine(imgs, peaks)
         expected = sweep.sliced_crops(imgs, peaks)
