@@ -18,9 +18,13 @@ from .tally import Allowed
 
 REQUESTS, SECONDS = 20_000, 60.0
 SHORT_REQUESTS, SHORT_SECONDS = 1_000, 3.0
-# A server looks for versions once a second: several models, so that every second brings all.
-OTHERS = ("stamped-b", "stamped-c")
+# The stock server looks for versions once a second, and a rollout takes two of its looks: several
+# models, so that every second brings all. More of them wait for one another: it begins one load or
+# unload in a tenth of a second.
+OTHERS = tuple(f"stamped-{number}" for number in range(2, 9))
 CLIENTS = 6
+# Seconds from one request of a client to its next: the interpreter that asks also moves labels.
+PACE = 0.012
 
 
 class Swaps:
@@ -87,7 +91,8 @@ def test_no_request_fails_while_versions_are_swapped(
     stamped = (STAMPED, *OTHERS) if long_run else (STAMPED,)
     models = (*stamped, KEYPOINTS)
     write_store(templates, root, (*stamped[1:], KEYPOINTS, PEAK_OPS))
-    server = start()
+    # Else a model that takes long to load holds up the others' versions.
+    server = start("--num_load_threads=4", "--num_unload_threads=4")
     swaps = {model: Swaps(templates, root, model, server.grpc_address) for model in models}
     questions = [
         *chain.from_iterable(
@@ -97,7 +102,8 @@ def test_no_request_fails_while_versions_are_swapped(
         *peak_ops_questions(),
     ]
     requests, seconds = (REQUESTS, SECONDS) if long_run else (SHORT_REQUESTS, SHORT_SECONDS)
-    load = Load(mixed(server.grpc_address, server.rest_address, CLIENTS), questions)
+    clients = mixed(server.grpc_address, server.rest_address, CLIENTS)
+    load = Load(clients, questions, pace=PACE if long_run else 0.0)
     begin = time.monotonic()
 
     def go_on():
@@ -124,6 +130,9 @@ def test_no_request_fails_while_versions_are_swapped(
     assert tally.sent >= requests
     assert not tally.failed
     assert not tally.wrong
+    if long_run:
+        moments = [moment for swap in swaps.values() for _, moment in swap.acts]
+        tell(f"{program.kind}: something in {busy_seconds(moments, begin)} of {spent:.0f} seconds")
     for act in ("published", "promoted", "rolled back", "pruned"):
         moments = [moment for swap in swaps.values() for what, moment in swap.acts if what == act]
         if long_run:

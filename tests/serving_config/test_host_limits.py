@@ -49,8 +49,10 @@ def padded(size):
     return GOOD + b" " * (size - len(GOOD))
 
 
-def test_a_body_at_the_limit_is_answered(http):
-    assert http.post(PATH, content=padded(100_000)).status_code == 200
+def test_bodies_at_the_limit_are_answered(http):
+    """One after the other they may be more than all are allowed together."""
+    for _ in range(3):
+        assert http.post(PATH, content=padded(100_000)).status_code == 200
 
 
 @pytest.mark.parametrize("form", ["announced", "chunked", "zipped"])
@@ -197,6 +199,15 @@ def test_more_connections_than_allowed_are_refused(limited):
             if select.select([connection], [], [], 0.1)[0]:
                 break
         assert connection.recv(100).startswith(b"HTTP/1.1 503 ")
+
+
+def test_connections_that_only_wait_are_closed_beyond_twice_as_many(limited, http):
+    with ExitStack() as open_ones:
+        waiting = [open_ones.enter_context(connected(limited)) for _ in range(30)]
+        replies = [reply_on(connection) for connection in waiting]
+    # The others' heads did not come in time.
+    assert 14 <= replies.count(b"") < 30
+    assert all(reply[9:12] in (b"", b"408") for reply in replies)
 
 
 def test_a_larger_grpc_message_is_refused(limited):

@@ -54,3 +54,9 @@ def test_other_threads_go_on(monkeypatch):
     monkeypatch.setattr(json_reader._Pieces, "read", counted)
     read_body(LARGE)
     assert len(sizes) > len(LARGE) // json_reader._PIECE
+
+
+@pytest.mark.parametrize("behind", [b"[1]", b" [1]", b"}"])
+@pytest.mark.parametrize("body", [b'{"inputs": 1}', LARGE], ids=["short", "large"])
+def test_what_stands_behind_the_object_is_not_read(body, behind):
+    assert read_body(body + behind).document == read_body(body).document
