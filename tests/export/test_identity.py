@@ -160,15 +160,17 @@ def test_only_new_content_is_published(tmp_path, no_replay, tell):
         exported = export_model(tmp_path, module, allow_breaking=True, **options)
         return exported.version, exported.published
 
-    assert publish() == (1, True)
+    # Tracing takes most of the time, and an equal module is tried once of each.
+    plain, narrow = PeakOps(), PeakOps(peak_ops_contract(Bounds(max_window=7)))
+    assert publish(plain) == (1, True)
     assert publish() == (1, False)
-    assert publish(force=True) == (2, True)
-    assert publish(PeakOps(peak_ops_contract(Bounds(max_window=7)))) == (3, True)
+    assert publish(plain, force=True) == (2, True)
+    assert publish(narrow) == (3, True)
     assert publish(PeakOps(peak_ops_contract(Bounds(max_window=7)))) == (3, False)
     assert publish(other_body()) == (4, True)
-    assert publish() == (5, True)
-    assert publish(version=9) == (5, False)
-    assert publish(version=9, force=True) == (9, True)
+    assert publish(plain) == (5, True)
+    assert publish(plain, version=9) == (5, False)
+    assert publish(plain, version=9, force=True) == (9, True)
     names = sorted(path.name for path in (tmp_path / "peak_ops").iterdir())
     assert names == ["1", "2", "3", "4", "5", "9"]
     tell(f"versions published from 9 exports: {len(names)}")

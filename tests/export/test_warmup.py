@@ -22,6 +22,7 @@ from export.warmup import (
 from serving_config.grpc_client import GrpcClient
 from serving_config.process import ModelServer
 from serving_config.programs import EMBEDDED_HOST, find_server
+from signatures import PeakOps
 from signatures.contract import (
     PEAK_OPS,
     InvalidInputError,
@@ -109,9 +110,10 @@ def test_a_record_that_fails_is_not_published(tmp_path, monkeypatch):
 
 def test_warm_up_counts_as_content(tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "replay", lambda *_: builder.ReplayCounts(1, 1))
-    assert export_model(tmp_path).version == 1
-    assert not export_model(tmp_path).published
-    assert export_model(tmp_path, warmup_shapes=[(1, 8, 8, 1)]).version == 2
+    module = PeakOps()
+    assert export_model(tmp_path, module).version == 1
+    assert not export_model(tmp_path, module).published
+    assert export_model(tmp_path, module, warmup_shapes=[(1, 8, 8, 1)]).version == 2
     assert (tmp_path / "peak_ops" / "2" / WARMUP_FILE).is_file()
 
 
