@@ -69,7 +69,7 @@ def test_a_larger_body_is_refused(http, form):
 
 
 def test_a_huge_body_is_refused_before_it_comes(limited):
-    with socket.create_connection(tuple(limited.rest_address.split(":")), timeout=20) as sender:
+    with connected(limited) as sender:
         sender.sendall(b"POST %s HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n" % PATH.encode())
         assert sender.recv(100).startswith(b"HTTP/1.1 413 ")
 
@@ -83,9 +83,7 @@ def test_deep_json_is_refused(http):
 
 def test_a_slow_sender_is_refused(limited):
     """It announces a body and does not send it."""
-    with socket.create_connection(tuple(limited.rest_address.split(":")), timeout=20) as sender:
-        sender.sendall(b"POST %s HTTP/1.1\r\nContent-Length: 9\r\n\r\n{" % PATH.encode())
-        reply = b"".join(iter(lambda: sender.recv(1000), b""))
+    reply = reply_to(limited, b"POST %s HTTP/1.1\r\nContent-Length: 9\r\n\r\n{" % PATH.encode())
     assert reply.startswith(b"HTTP/1.1 408 ")
     assert b"the body did not arrive within 2 s" in reply
 
@@ -98,6 +96,13 @@ def reply_on(connection):
     return b"".join(received)
 
 
+def reply_to(limited, sent):
+    """All that comes on a connection that says no more than this."""
+    with connected(limited) as sender:
+        sender.sendall(sent)
+        return reply_on(sender)
+
+
 def connected(limited):
     return socket.create_connection(tuple(limited.rest_address.split(":")), timeout=20)
 
@@ -105,9 +110,7 @@ def connected(limited):
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"POST /v1/models/m:pre", b"GET / HTTP/1.1\r\nX: "])
 def test_a_head_that_does_not_come_is_given_up(limited, http, sent):
     """Such connections would otherwise take every place."""
-    with connected(limited) as sender:
-        sender.sendall(sent)
-        reply = reply_on(sender)
+    reply = reply_to(limited, sent)
     assert reply.startswith(b"HTTP/1.1 408 ")
     assert b"the request's head did not arrive within 2 s" in reply
 
@@ -126,9 +129,7 @@ def test_a_head_a_byte_at_a_time_is_given_up_too(limited, http):
 
 def test_the_second_head_of_a_connection_is_watched_like_the_first(limited, http):
     request = b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (PATH.encode(), len(GOOD), GOOD)
-    with connected(limited) as sender:
-        sender.sendall(request + request[:10])
-        reply = reply_on(sender)
+    reply = reply_to(limited, request + request[:10])
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert b"HTTP/1.1 408 " in reply
 
@@ -143,9 +144,7 @@ def test_the_second_head_of_a_connection_is_watched_like_the_first(limited, http
     ids=["line", "header", "headers"],
 )
 def test_a_head_without_end_is_refused(limited, http, sent):
-    with connected(limited) as sender:
-        sender.sendall(sent)
-        reply = reply_on(sender)
+    reply = reply_to(limited, sent)
     assert reply.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert b'"error": "the request\'s head exceeds 5000 bytes"' in reply
 
