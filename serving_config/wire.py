@@ -35,8 +35,8 @@ RELOAD_CONFIG_METHOD = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 TensorMessage = Any
 
 # Elements that a message implies without containing them ("the last value repeats") are only
-# made up to this size, so that a message of twenty bytes cannot ask for gigabytes. What a model makes
-# of them may be eleven times as large, in every thread that reads one.
+# made up to this size, so that a message of twenty bytes cannot ask for gigabytes. What a model
+# makes of them may be eleven times as large, in every thread that reads one.
 REPEATED_BYTES_LIMIT = 1 << 22
 _STRING_BYTES = 64
 

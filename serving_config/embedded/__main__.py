@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from serving_config.embedded.memory import keep_less_memory
 from serving_config.embedded.options import parse_options
 from serving_config.programs import tensorflow_version
 from serving_config.quiet import import_tensorflow
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     # oneDNN's own allocator keeps every large tensor's memory for good; the system's gives it back.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
+    keep_less_memory()
     import_tensorflow()
     from serving_config.embedded.host import run
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from serving_config.embedded import states
 from serving_config.embedded.failures import StatusError
-from serving_config.embedded.servable import Servable, give_back_memory
+from serving_config.embedded.memory import give_back_memory
+from serving_config.embedded.servable import Servable
 from serving_config.embedded.states import StateBoard
 from serving_config.status import AVAILABLE, VersionStatus
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,14 +146,6 @@ class Servable:
         """Frees the session; nothing may run any more."""
         self._callable.cache_clear()
         self._session.close()
-
-
-def give_back_memory() -> None:
-    """Returns to the system what a servable that was closed and dropped has left behind."""
-    # Graphs and sessions refer to one another; and the allocator keeps what it once got.
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def runtime_text(message: str) -> str:
