@@ -1,7 +1,7 @@
 """WHERE a model is hosted: finding and starting a server, and the clients that talk to it.
 
 Names are resolved on first use, so that importing the package stays cheap: the clients pull in
-gRPC, httpx and (for the wire messages) TensorFlow only when they are asked for.
+gRPC and httpx only when they are asked for, and nothing but the embedded host needs TensorFlow.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The wire messages of TensorFlow Serving, and nothing else that knows them.
-
-The official `tensorflow_serving.apis` modules import all of TensorFlow, hence this is the only
-module that imports them (and nothing here is imported before a request is made).
-"""
+"""Requests and replies of TensorFlow Serving's API as bytes, written and read."""
 
 from __future__ import annotations
 
@@ -12,18 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_pb2,
-    predict_pb2,
-)
 
 from serving_config.framing import Buffer, framed, map_entry, packed_payload, tensor_parts
-from serving_config.status import VersionStatus
+from serving_config.status import CODE_NUMBERS, VersionStatus
 from serving_config.tensor_types import TensorType, type_of_number
+from serving_config.wire_messages import new_message
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
@@ -31,35 +21,16 @@ PREDICT_METHOD = f"/{PREDICTION_SERVICE}/Predict"
 GET_MODEL_STATUS_METHOD = f"/{MODEL_SERVICE}/GetModelStatus"
 RELOAD_CONFIG_METHOD = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
-# The generated message classes have no static types.
+# The message classes, built at run time, have no static types.
 TensorMessage = Any
 
 # Elements that a message implies without containing them ("the last value repeats") are only
-# made up to this size, so that a message of twenty bytes cannot ask for gigabytes. What a model makes
-# of them may be eleven times as large, in every thread that reads one.
+# made up to this size, so that a message of twenty bytes cannot ask for gigabytes. What a model
+# makes of them may be eleven times as large, in every thread that reads one.
 REPEATED_BYTES_LIMIT = 1 << 22
 _STRING_BYTES = 64
 
-_CODE_NUMBERS = {
-    "OK": 0,
-    "CANCELLED": 1,
-    "UNKNOWN": 2,
-    "INVALID_ARGUMENT": 3,
-    "DEADLINE_EXCEEDED": 4,
-    "NOT_FOUND": 5,
-    "ALREADY_EXISTS": 6,
-    "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8,
-    "FAILED_PRECONDITION": 9,
-    "ABORTED": 10,
-    "OUT_OF_RANGE": 11,
-    "UNIMPLEMENTED": 12,
-    "INTERNAL": 13,
-    "UNAVAILABLE": 14,
-    "DATA_LOSS": 15,
-    "UNAUTHENTICATED": 16,
-}
-_CODE_NAMES = {number: name for name, number in _CODE_NUMBERS.items()}
+_CODE_NAMES = {number: name for name, number in CODE_NUMBERS.items()}
 
 
 def code_name(number: int) -> str:
@@ -103,7 +74,7 @@ def predict_request(
     """
     if query.version is not None and query.label is not None:
         raise ValueError("a request names a version or a label, not both")
-    spec = model_pb2.ModelSpec(name=query.name, signature_name=query.signature)
+    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
     if query.version is not None:
         spec.version.value = query.version
     if query.label is not None:
@@ -122,7 +93,7 @@ def read_predict_request(message: bytes) -> PredictCall:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(predict_pb2.PredictRequest(), message)
+    request = _parsed(new_message("PredictRequest"), message)
     query = query_of(request.model_spec) if request.HasField("model_spec") else None
     return PredictCall(query, request.inputs, tuple(request.output_filter))
 
@@ -135,7 +106,7 @@ def predict_reply(query: ModelQuery, outputs: Mapping[str, np.ndarray]) -> bytes
     parts: list[Buffer] = []
     for name in sorted(outputs):
         parts += map_entry(1, name, tensor_parts(outputs[name], as_content=False))
-    spec = model_pb2.ModelSpec(name=query.name, signature_name=query.signature)
+    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
     spec.version.value = query.version or 0
     return b"".join(parts + framed(2, [spec.SerializeToString()]))
 
@@ -146,7 +117,7 @@ def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
     Raises:
       ValueError: The bytes are no such message, or a tensor in it is malformed.
     """
-    response = _parsed(predict_pb2.PredictResponse(), message)
+    response = _parsed(new_message("PredictResponse"), message)
     arrays = {name: array_of(tensor) for name, tensor in sorted(response.outputs.items())}
     return {
         name: array if array.flags.writeable else array.copy() for name, array in arrays.items()
@@ -155,7 +126,7 @@ def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
 
 def status_request(query: ModelQuery) -> bytes:
     """The bytes of a GetModelStatusRequest."""
-    request = get_model_status_pb2.GetModelStatusRequest()
+    request = new_message("GetModelStatusRequest")
     request.model_spec.name = query.name
     if query.version is not None:
         request.model_spec.version.value = query.version
@@ -168,17 +139,17 @@ def read_status_request(message: bytes) -> ModelQuery | None:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(get_model_status_pb2.GetModelStatusRequest(), message)
+    request = _parsed(new_message("GetModelStatusRequest"), message)
     return query_of(request.model_spec) if request.HasField("model_spec") else None
 
 
 def status_reply(versions: Iterable[tuple[int, VersionStatus]]) -> bytes:
     """The bytes of a GetModelStatusResponse."""
-    response = get_model_status_pb2.GetModelStatusResponse()
-    states = get_model_status_pb2.ModelVersionStatus.State
+    response = new_message("GetModelStatusResponse")
+    states = new_message("ModelVersionStatus").State
     for version, status in versions:
         entry = response.model_version_status.add(version=version, state=states.Value(status.state))
-        entry.status.error_code = _CODE_NUMBERS[status.error_code]
+        entry.status.error_code = CODE_NUMBERS[status.error_code]
         entry.status.error_message = status.error_message
     return response.SerializeToString()
 
@@ -189,8 +160,8 @@ def read_status_reply(message: bytes) -> dict[int, VersionStatus]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    response = _parsed(get_model_status_pb2.GetModelStatusResponse(), message)
-    states = get_model_status_pb2.ModelVersionStatus.State
+    response = _parsed(new_message("GetModelStatusResponse"), message)
+    states = new_message("ModelVersionStatus").State
     return {
         entry.version: VersionStatus(
             state=states.Name(entry.state),
@@ -207,7 +178,9 @@ def reload_request(config: str) -> bytes:
     Args:
       config: A `ModelServerConfig` as protobuf text.
     """
-    request = model_management_pb2.ReloadConfigRequest()
+    from google.protobuf import text_format
+
+    request = new_message("ReloadConfigRequest")
     text_format.Parse(config, request.config)
     return request.SerializeToString()
 
@@ -218,7 +191,7 @@ def read_reload_reply(message: bytes) -> tuple[str, str]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    status = _parsed(model_management_pb2.ReloadConfigResponse(), message).status
+    status = _parsed(new_message("ReloadConfigResponse"), message).status
     return code_name(status.error_code), status.error_message
 
 
@@ -277,7 +250,7 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     return filled
 
 
-def query_of(spec: model_pb2.ModelSpec) -> ModelQuery:
+def query_of(spec: Any) -> ModelQuery:
     """What a model spec means."""
     choice = spec.WhichOneof("version_choice")
     return ModelQuery(
