@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from serving_config.framing import Buffer, framed, map_entry, packed_payload, tensor_parts
+from serving_config.reply_scan import scan_reply
 from serving_config.status import CODE_NUMBERS, VersionStatus
 from serving_config.tensor_types import TensorType, type_of_number
-from serving_config.wire_messages import new_message
+from serving_config.wire_messages import new_message, new_tensor
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
@@ -23,12 +25,21 @@ RELOAD_CONFIG_METHOD = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
 # The message classes, built at run time, have no static types.
 TensorMessage = Any
+# The bytes of fields that are not in a message, by number.
+Payloads = Mapping[int, memoryview]
+NO_PAYLOADS: Payloads = MappingProxyType({})
+_CONTENT = 4
 
 # Elements that a message implies without containing them ("the last value repeats") are only
 # made up to this size, so that a message of twenty bytes cannot ask for gigabytes. What a model
 # makes of them may be eleven times as large, in every thread that reads one.
 REPEATED_BYTES_LIMIT = 1 << 22
 _STRING_BYTES = 64
+
+# Replies of this size and more are not parsed as a whole. Below it parsing is faster: 22 us instead
+# of 56 for three outputs of a few numbers; at 0.3 MB it takes 41 us instead of 28, and at 30 MB
+# sixteen times as long.
+SCANNED_BYTES = 1 << 16
 
 _CODE_NAMES = {number: name for name, number in CODE_NUMBERS.items()}
 
@@ -117,11 +128,33 @@ def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
     Raises:
       ValueError: The bytes are no such message, or a tensor in it is malformed.
     """
-    response = _parsed(new_message("PredictResponse"), message)
-    arrays = {name: array_of(tensor) for name, tensor in sorted(response.outputs.items())}
+    tensors = _scanned_tensors(message) if len(message) >= SCANNED_BYTES else None
+    if tensors is None:
+        response = _parsed(new_message("PredictResponse"), message)
+        tensors = {name: (tensor, NO_PAYLOADS) for name, tensor in response.outputs.items()}
+    arrays = {name: array_of(*tensors[name]) for name in sorted(tensors)}
     return {
         name: array if array.flags.writeable else array.copy() for name, array in arrays.items()
     }
+
+
+def _scanned_tensors(message: bytes) -> dict[str, tuple[TensorMessage, Payloads]] | None:
+    """The tensors of a reply and the payloads that are not in them; `None` if unusual."""
+    reply = scan_reply(message)
+    if reply is None:
+        return None
+    try:
+        for spec in reply.specs:
+            new_message("ModelSpec").ParseFromString(bytes(spec))
+        tensors = {}
+        for name, scanned in reply.tensors.items():
+            tensor = new_tensor()
+            tensor.ParseFromString(scanned.rest)
+            tensors[name] = tensor, scanned.payloads
+    except DecodeError:
+        # What is said of it shall not depend on the way that it was read.
+        return None
+    return tensors
 
 
 def status_request(query: ModelQuery) -> bytes:
@@ -195,11 +228,15 @@ def read_reload_reply(message: bytes) -> tuple[str, str]:
     return code_name(status.error_code), status.error_message
 
 
-def array_of(tensor: TensorMessage) -> np.ndarray:
+def array_of(tensor: TensorMessage, payloads: Payloads = NO_PAYLOADS) -> np.ndarray:
     """The array that a `TensorProto` holds, in `tensor_content` or in its typed field.
 
     A typed field may hold fewer values than elements: the last one repeats, and no value at all
     means zeros. Strings become arrays of `bytes`. The array may share the message's memory.
+
+    Args:
+      tensor: The message.
+      payloads: By number, the bytes of fields that were taken out of it.
 
     Raises:
       ValueError: Unknown rank, a negative size, an element type without NumPy form, or content
@@ -210,17 +247,19 @@ def array_of(tensor: TensorMessage) -> np.ndarray:
     if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError("the tensor's shape is not fully known")
     count = math.prod(shape)
-    if content := tensor.tensor_content:
+    if content := payloads.get(_CONTENT) or tensor.tensor_content:
         if kind.is_string or len(content) != count * kind.dtype.itemsize:
             raise ValueError(f"{len(content)} bytes of content do not fill shape {shape}")
         return np.frombuffer(content, kind.dtype).reshape(shape)
-    return _filled(_typed_values(tensor, kind), count).reshape(shape)
+    return _filled(_typed_values(tensor, kind, payloads), count).reshape(shape)
 
 
-def _typed_values(tensor: TensorMessage, kind: TensorType) -> np.ndarray:
+def _typed_values(tensor: TensorMessage, kind: TensorType, payloads: Payloads) -> np.ndarray:
     """The values of the typed field, as many as there are."""
     if kind.is_raw:
-        payload = packed_payload(tensor.SerializeToString(), kind.field_number)
+        payload = payloads.get(kind.field_number)
+        if payload is None:
+            payload = packed_payload(tensor.SerializeToString(), kind.field_number)
         # The payload starts anywhere; a copy is aligned.
         return np.frombuffer(payload, kind.dtype).copy()
     values = getattr(tensor, kind.field)

@@ -176,6 +176,11 @@ def new_message(name: str, /, **fields: Any) -> Any:
     return _message_class(f"tensorflow.serving.{name}")(**fields)
 
 
+def new_tensor() -> Any:
+    """An empty `TensorProto`."""
+    return _message_class("tensorflow.TensorProto")()
+
+
 @cache
 def _message_class(name: str) -> Any:
     from google.protobuf import message_factory
