@@ -26,6 +26,22 @@ def test_cheap_modules():
     assert done.stdout.strip() == "[]"
 
 
+# Each costs milliseconds that a program pays before its first request, needed or not.
+NOT_FOR_GRPC = ["click", "google.protobuf.descriptor_pb2", "google.protobuf.text_format",
+                "grpc_channelz", "httpx", "orjson", "rapidjson", "rich", "serving_config.wire",
+                "tensorflow", "yaml"]  # fmt: skip
+
+
+def test_the_grpc_client_is_imported_without_what_it_does_not_need_yet():
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from serving_config import GrpcClient\n"
+        f"print([name for name in {NOT_FOR_GRPC} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("name", serving_config.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(serving_config, name).__name__ == name
