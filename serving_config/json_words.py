@@ -8,6 +8,7 @@ arrays those are turned back. A number that happens to be one of them is noticed
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import orjson
@@ -27,8 +28,9 @@ class MarkedText:
       text: The text with numbers in their places.
     """
 
-    def __init__(self, text: memoryview, nans: int, infinities: int) -> None:
+    def __init__(self, text: memoryview, nans: int, infinities: int, strings: int) -> None:
         self.text = text
+        self._strings = strings
         self._wanted = nans, infinities
         self._found = [0, 0]
 
@@ -47,10 +49,22 @@ class MarkedText:
             values[found] = np.copysign(np.inf, values[found])
         return values
 
-    @property
-    def is_restored(self) -> bool:
-        """Whether each word was found once, and nothing that only looks like one."""
-        return tuple(self._found) == self._wanted
+    def is_restored(self, reply: dict[str, Any]) -> bool:
+        """Whether each word was found once, and nothing that only looks like one.
+
+        Args:
+          reply: The parsed text. A member that stands there twice is in it once, and words in the
+            lost one must not be taken for others: then the text has more strings than names.
+        """
+        names = 0
+        for value in reply.values():
+            names += 1
+            for inner in value if isinstance(value, list) else [value]:
+                if not isinstance(inner, dict):
+                    # Rows are all objects, or none is.
+                    break
+                names += len(inner)
+        return tuple(self._found) == self._wanted and names == self._strings
 
 
 def marked_text(body: bytes) -> MarkedText | None:
@@ -79,7 +93,9 @@ def marked_text(body: bytes) -> MarkedText | None:
     changed = text.copy()
     for starts, stand_in in ((nans, _NAN_STAND_IN), (infinities, _INFINITY_STAND_IN)):
         changed[starts[:, None] + np.arange(len(stand_in))] = np.frombuffer(stand_in, np.uint8)
-    return MarkedText(changed.data, nans.size, infinities.size)
+    return MarkedText(
+        changed.data, nans.size, infinities.size, np.count_nonzero(kinds == ord('"')) // 2
+    )
 
 
 def _stand_between(text: np.ndarray, starts: np.ndarray, words: np.ndarray, word: bytes) -> bool:

@@ -134,9 +134,9 @@ def read_outputs(
     if marked is not None:
         # What is wrong is said below, of the reply as it came.
         with contextlib.suppress(ValueError):
-            reply = columns(orjson.loads(marked.text))
-            outputs = outputs_of(reply, contract, shapes, marked.restored)
-            if marked.is_restored:
+            reply = orjson.loads(marked.text)
+            outputs = outputs_of(columns(reply), contract, shapes, marked.restored)
+            if marked.is_restored(reply):
                 return outputs
     return outputs_of(columns(parsed(body)), contract, shapes)
 

@@ -146,7 +146,7 @@ def _scanned_tensors(message: bytes) -> dict[str, tuple[TensorMessage, Payloads]
     try:
         for spec in reply.specs:
             new_message("ModelSpec").ParseFromString(bytes(spec))
-        tensors = {}
+        tensors: dict[str, tuple[TensorMessage, Payloads]] = {}
         for name, scanned in reply.tensors.items():
             tensor = new_tensor()
             tensor.ParseFromString(scanned.rest)

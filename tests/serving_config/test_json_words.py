@@ -36,13 +36,15 @@ def slowly(body, contract=None, shapes=None, *, rows=False):
     return outputs_of(columns_of_rows(reply) if rows else reply, contract, shapes or {})
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(NUMBERS, min_size=2, max_size=2)))
 def test_arrays_are_written_as_the_json_module_writes_them(values):
     array = np.array(values, float)
-    again = json.loads(array_text(array))
-    assert np.array(again, float).reshape(array.shape).tobytes() == array.tobytes()
+    again = np.array(json.loads(array_text(array)), float).reshape(array.shape)
+    # JSON has one NaN only, and it has no sign.
+    same = (again == array) & (np.signbit(again) == np.signbit(array))
+    assert (same | (np.isnan(again) & np.isnan(array))).all()
     if not np.isfinite(array).all():
-        assert json.loads(text_with_words(array)) is not None
         assert b"null" not in text_with_words(array)
 
 
@@ -51,7 +53,7 @@ def test_scalars_are_written(value):
     assert array_text(np.array(value, np.float32)) == json.dumps(value).encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["a", "NaN", "Inf", "é", 'q"', "back\\slash"]),
@@ -65,6 +67,7 @@ def test_replies_are_read_as_the_json_module_reads_them(outputs, indent):
     assert read(read_outputs, body, None, {}) == read(slowly, body)
 
 
+@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({"a": NUMBERS, "b": NUMBERS}), min_size=1, max_size=3))
 def test_rows_are_read_as_the_json_module_reads_them(rows):
     body = json.dumps({"predictions": rows}).encode()
@@ -102,6 +105,11 @@ def test_a_number_that_looks_like_a_word_in_another_output():
     assert np.isnan(outputs["b"])
 
 
+def test_a_member_twice_of_which_one_is_lost():
+    body = b'{"outputs":{"a":[NaN],"a":[9e9]}}'
+    assert read_outputs(body, None, {})["a"].tolist() == [9e9]
+
+
 def test_maps_take_the_fast_way():
     maps = np.random.default_rng(3).random((1, 8, 8, 3), np.float32)
     maps[0, 0, 0], maps[0, 1, 1] = np.nan, (np.inf, -np.inf, 1)
@@ -109,8 +117,7 @@ def test_maps_take_the_fast_way():
         body = json.dumps({"outputs": maps.tolist()}, indent=indent).encode()
         marked = marked_text(body)
         assert marked is not None
-        outputs = outputs_of(
-            json.loads(bytes(marked.text)), SMOOTHED, {"smoothed": maps.shape}, marked.restored
-        )
+        reply = json.loads(bytes(marked.text))
+        outputs = outputs_of(reply, SMOOTHED, {"smoothed": maps.shape}, marked.restored)
         assert outputs["smoothed"].tobytes() == maps.tobytes()
-        assert marked.is_restored
+        assert marked.is_restored(reply)

@@ -187,11 +187,13 @@ def test_changed_tensors_in_right_frames(changes, name):
     same_both_ways(entry(name, tensor) + output("other", FLOATS))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes(message):
     same_both_ways(message)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 7), st.binary(max_size=9))))
 def test_any_fields(fields):
     """Tensors of well-framed fields in any order, also with wire types that do not fit."""
