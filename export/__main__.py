@@ -1,6 +1,6 @@
 """`python -m export` is `peakserve` in a checkout."""
 
-from export.cli import main
+from export.entry import main
 
 if __name__ == "__main__":
     main()

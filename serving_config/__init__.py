@@ -1,7 +1,7 @@
 """WHERE a model is hosted: finding and starting a server, and the clients that talk to it.
 
 Names are resolved on first use, so that importing the package stays cheap: the clients pull in
-gRPC, httpx and (for the wire messages) TensorFlow only when they are asked for.
+gRPC and httpx only when they are asked for, and nothing but the embedded host needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -58,7 +58,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    except ModuleNotFoundError as error:
+        from signatures.contract import missing_package
+
+        raise missing_package(f"serving_config.{name}", error) or error from error
 
 
 def __dir__() -> list[str]:

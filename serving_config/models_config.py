@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
+
+from serving_config.wire_messages import new_message
 
 MODELS_CONFIG = "models.config"
 PLATFORM = "tensorflow"
@@ -36,7 +37,7 @@ def models_config_text(models: Iterable[ServedModel]) -> str:
     Raises:
       ValueError: A base path is not absolute, or a label names a version that is not loaded.
     """
-    config = model_server_config_pb2.ModelServerConfig()
+    config = new_message("ModelServerConfig")
     for model in models:
         if not model.base_path.is_absolute():
             raise ValueError(f"{model.name}: expected an absolute path, got {model.base_path}")

@@ -21,10 +21,9 @@ from serving_config.checks import (
 )
 from serving_config.errors import InvalidReplyError, ServingError, code_of_http_status
 from serving_config.rest_json import (
-    columns_of_rows,
-    outputs_of,
     parsed,
     predict_body,
+    read_outputs,
     row_body,
 )
 from serving_config.status import VersionStatus
@@ -145,8 +144,7 @@ class RestClient:
         response = self._call("POST", path, key, timeout, body)
         try:
             shapes = contract.output_shapes(arrays) if contract is not None else {}
-            reply = columns_of_rows(parsed(response)) if self._rows else parsed(response)
-            outputs = outputs_of(reply, contract, shapes)
+            outputs = read_outputs(response, contract, shapes, rows=self._rows)
             fault = reply_fault(contract, arrays, outputs) if contract is not None else None
         except ValueError as error:
             fault = str(error)

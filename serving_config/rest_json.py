@@ -7,13 +7,15 @@ float32 would be shorter, but a server that parses to double first could round i
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import orjson
 
+from serving_config.json_words import marked_text, text_with_words
 from signatures.contract import UNKNOWN, SignatureContract, TensorContract
 
 
@@ -80,8 +82,7 @@ def array_text(array: np.ndarray) -> bytes:
     if array.dtype.kind == "f":
         array = array.astype(np.float64)
         if not np.isfinite(array).all():
-            # orjson writes null for these.
-            return json.dumps(array.tolist(), separators=(",", ":")).encode()
+            return text_with_words(array)
     if not array.ndim:
         return orjson.dumps(array.item())
     return orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -110,8 +111,45 @@ def parsed(body: bytes) -> Any:
             raise ValueError("JSON nested too deeply") from error
 
 
+def read_outputs(
+    body: bytes,
+    contract: SignatureContract | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    rows: bool = False,
+) -> dict[str, np.ndarray]:
+    """The arrays of a reply, NaN and infinities included; see `outputs_of`.
+
+    Args:
+      body: The reply.
+      contract: The signature's contract, if known.
+      shapes: The shapes that the contract promises for this request.
+      rows: Whether the reply is in row form.
+
+    Raises:
+      ValueError: It is no such reply, or its values do not fit the contract.
+    """
+    columns = columns_of_rows if rows else _as_it_is
+    marked = marked_text(body)
+    if marked is not None:
+        # What is wrong is said below, of the reply as it came.
+        with contextlib.suppress(ValueError):
+            reply = orjson.loads(marked.text)
+            outputs = outputs_of(columns(reply), contract, shapes, marked.restored)
+            if marked.is_restored(reply):
+                return outputs
+    return outputs_of(columns(parsed(body)), contract, shapes)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 def outputs_of(
-    reply: Any, contract: SignatureContract | None, shapes: Mapping[str, tuple[int, ...]]
+    reply: Any,
+    contract: SignatureContract | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    restored: Callable[[np.ndarray], np.ndarray] = _as_it_is,
 ) -> dict[str, np.ndarray]:
     """The arrays of a columnar reply.
 
@@ -123,6 +161,7 @@ def outputs_of(
       reply: The parsed body.
       contract: The signature's contract, if known.
       shapes: The shapes that the contract promises for this request.
+      restored: Is asked for what each array of the body means.
 
     Raises:
       ValueError: The reply is no columnar reply, or its values do not fit the contract.
@@ -132,7 +171,7 @@ def outputs_of(
     outputs = reply["outputs"]
     if contract is None:
         named = outputs if isinstance(outputs, dict) else {"outputs": outputs}
-        return {name: np.asarray(value) for name, value in named.items()}
+        return {name: restored(np.asarray(value)) for name, value in named.items()}
     if len(contract.outputs) == 1 and not isinstance(outputs, dict):
         outputs = {contract.outputs[0].name: outputs}
     wanted = sorted(tensor.name for tensor in contract.outputs)
@@ -140,16 +179,21 @@ def outputs_of(
         got = sorted(outputs) if isinstance(outputs, dict) else type(outputs).__name__
         raise ValueError(f"expected outputs {wanted}, got {got}")
     return {
-        tensor.name: _array(outputs[tensor.name], tensor, shapes[tensor.name])
+        tensor.name: _array(outputs[tensor.name], tensor, shapes[tensor.name], restored)
         for tensor in contract.outputs
     }
 
 
-def _array(value: Any, tensor: TensorContract, shape: tuple[int, ...]) -> np.ndarray:
+def _array(
+    value: Any,
+    tensor: TensorContract,
+    shape: tuple[int, ...],
+    restored: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
     """One output with the contract's dtype."""
     expected = np.dtype(tensor.dtype)
     try:
-        plain = np.asarray(value)
+        plain = restored(np.asarray(value))
     except ValueError as error:
         raise ValueError(f"{tensor.name}: rows of unequal length") from error
     if not plain.size and (0 in shape or UNKNOWN in shape):

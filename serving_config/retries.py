@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_channelz.v1 import channelz_pb2
-from grpc_channelz.v1.channelz import ChannelzServicer
 
 # Codes of failed attempts that the channel repeats; any other is the answer.
 RETRIED_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -88,12 +86,13 @@ class RetryCount:
     def _read_attempts(self) -> None:
         if self._channel_id is None:
             return
+        channelz_pb2, servicer = _channelz()
         request = channelz_pb2.GetChannelRequest(channel_id=self._channel_id)
-        reply = ChannelzServicer.GetChannel(request, _NobodyAsked())
+        reply = servicer.GetChannel(request, _NobodyAsked())
         for reference in reply.channel.subchannel_ref if reply is not None else ():
             number = reference.subchannel_id
             query = channelz_pb2.GetSubchannelRequest(subchannel_id=number)
-            answer = ChannelzServicer.GetSubchannel(query, _NobodyAsked())
+            answer = servicer.GetSubchannel(query, _NobodyAsked())
             if answer is not None:
                 self._attempts[number] = answer.subchannel.data.calls_started
 
@@ -101,9 +100,10 @@ class RetryCount:
     def _list_new(cls, target: str) -> list[int]:
         """The channels to a target that were not listed before; all are listed afterwards."""
         found: list[int] = []
+        channelz_pb2, servicer = _channelz()
         while True:
             request = channelz_pb2.GetTopChannelsRequest(start_channel_id=cls._newest_listed + 1)
-            reply = ChannelzServicer.GetTopChannels(request, _NobodyAsked())
+            reply = servicer.GetTopChannels(request, _NobodyAsked())
             if reply is None:
                 return found
             for channel in reply.channel:
@@ -112,6 +112,14 @@ class RetryCount:
                     found.append(channel.ref.channel_id)
             if reply.end or not reply.channel:
                 return found
+
+
+def _channelz() -> tuple[Any, Any]:
+    """The messages and the service; imported when a channel is made, so that importing is fast."""
+    from grpc_channelz.v1 import channelz_pb2
+    from grpc_channelz.v1.channelz import ChannelzServicer
+
+    return channelz_pb2, ChannelzServicer
 
 
 class _NobodyAsked:

@@ -31,11 +31,19 @@ class TensorType:
 
     @cached_property
     def dtype(self) -> np.dtype:
-        """The NumPy dtype of its elements."""
+        """The NumPy dtype of its elements.
+
+        Raises:
+          ValueError: It is that of a package which is not installed.
+        """
         if self.numpy_name == "bfloat16":
             # NumPy has none of its own; TensorFlow brings this small package along.
-            import ml_dtypes
-
+            try:
+                import ml_dtypes
+            except ImportError as error:
+                raise ValueError(
+                    "elements of type bfloat16 need the package ml_dtypes; pip install ml_dtypes"
+                ) from error
             return np.dtype(ml_dtypes.bfloat16)
         return np.dtype(self.numpy_name)
 

@@ -6,8 +6,6 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_encoding
-
 SSL_CONFIG = "ssl.config"
 _PEM = "-----BEGIN "
 _CERTIFICATE = "CERTIFICATE-----"
@@ -154,6 +152,8 @@ def ssl_config_text(key: Path, certificate: Path, authority: Path | None = None)
 
 def _quoted(path: Path) -> str:
     """A PEM file's content as a string of protobuf text."""
+    from google.protobuf import text_encoding
+
     text = path.read_text(encoding="utf-8", errors="replace")
     if _PEM not in text:
         raise ValueError(f"{path}: expected a PEM file, which starts with {_PEM}")

@@ -1,29 +1,21 @@
-"""The wire messages of TensorFlow Serving, and nothing else that knows them.
-
-The official `tensorflow_serving.apis` modules import all of TensorFlow, hence this is the only
-module that imports them (and nothing here is imported before a request is made).
-"""
+"""Requests and replies of TensorFlow Serving's API as bytes, written and read."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_pb2,
-    predict_pb2,
-)
 
 from serving_config.framing import Buffer, framed, map_entry, packed_payload, tensor_parts
-from serving_config.status import VersionStatus
+from serving_config.reply_scan import scan_reply
+from serving_config.status import CODE_NUMBERS, VersionStatus
 from serving_config.tensor_types import TensorType, type_of_number
+from serving_config.wire_messages import new_message, new_tensor
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
@@ -31,8 +23,12 @@ PREDICT_METHOD = f"/{PREDICTION_SERVICE}/Predict"
 GET_MODEL_STATUS_METHOD = f"/{MODEL_SERVICE}/GetModelStatus"
 RELOAD_CONFIG_METHOD = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
 
-# The generated message classes have no static types.
+# The message classes, built at run time, have no static types.
 TensorMessage = Any
+# The bytes of fields that are not in a message, by number.
+Payloads = Mapping[int, memoryview]
+NO_PAYLOADS: Payloads = MappingProxyType({})
+_CONTENT = 4
 
 # Elements that a message implies without containing them ("the last value repeats") are only
 # made up to this size, so that a message of twenty bytes cannot ask for gigabytes. What a model
@@ -40,26 +36,12 @@ TensorMessage = Any
 REPEATED_BYTES_LIMIT = 1 << 22
 _STRING_BYTES = 64
 
-_CODE_NUMBERS = {
-    "OK": 0,
-    "CANCELLED": 1,
-    "UNKNOWN": 2,
-    "INVALID_ARGUMENT": 3,
-    "DEADLINE_EXCEEDED": 4,
-    "NOT_FOUND": 5,
-    "ALREADY_EXISTS": 6,
-    "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8,
-    "FAILED_PRECONDITION": 9,
-    "ABORTED": 10,
-    "OUT_OF_RANGE": 11,
-    "UNIMPLEMENTED": 12,
-    "INTERNAL": 13,
-    "UNAVAILABLE": 14,
-    "DATA_LOSS": 15,
-    "UNAUTHENTICATED": 16,
-}
-_CODE_NAMES = {number: name for name, number in _CODE_NUMBERS.items()}
+# Replies of this size and more are not parsed as a whole. Below it parsing is faster: 22 us instead
+# of 56 for three outputs of a few numbers; at 0.3 MB it takes 41 us instead of 28, and at 30 MB
+# sixteen times as long.
+SCANNED_BYTES = 1 << 16
+
+_CODE_NAMES = {number: name for name, number in CODE_NUMBERS.items()}
 
 
 def code_name(number: int) -> str:
@@ -103,7 +85,7 @@ def predict_request(
     """
     if query.version is not None and query.label is not None:
         raise ValueError("a request names a version or a label, not both")
-    spec = model_pb2.ModelSpec(name=query.name, signature_name=query.signature)
+    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
     if query.version is not None:
         spec.version.value = query.version
     if query.label is not None:
@@ -122,7 +104,7 @@ def read_predict_request(message: bytes) -> PredictCall:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(predict_pb2.PredictRequest(), message)
+    request = _parsed(new_message("PredictRequest"), message)
     query = query_of(request.model_spec) if request.HasField("model_spec") else None
     return PredictCall(query, request.inputs, tuple(request.output_filter))
 
@@ -135,7 +117,7 @@ def predict_reply(query: ModelQuery, outputs: Mapping[str, np.ndarray]) -> bytes
     parts: list[Buffer] = []
     for name in sorted(outputs):
         parts += map_entry(1, name, tensor_parts(outputs[name], as_content=False))
-    spec = model_pb2.ModelSpec(name=query.name, signature_name=query.signature)
+    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
     spec.version.value = query.version or 0
     return b"".join(parts + framed(2, [spec.SerializeToString()]))
 
@@ -146,16 +128,38 @@ def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
     Raises:
       ValueError: The bytes are no such message, or a tensor in it is malformed.
     """
-    response = _parsed(predict_pb2.PredictResponse(), message)
-    arrays = {name: array_of(tensor) for name, tensor in sorted(response.outputs.items())}
+    tensors = _scanned_tensors(message) if len(message) >= SCANNED_BYTES else None
+    if tensors is None:
+        response = _parsed(new_message("PredictResponse"), message)
+        tensors = {name: (tensor, NO_PAYLOADS) for name, tensor in response.outputs.items()}
+    arrays = {name: array_of(*tensors[name]) for name in sorted(tensors)}
     return {
         name: array if array.flags.writeable else array.copy() for name, array in arrays.items()
     }
 
 
+def _scanned_tensors(message: bytes) -> dict[str, tuple[TensorMessage, Payloads]] | None:
+    """The tensors of a reply and the payloads that are not in them; `None` if unusual."""
+    reply = scan_reply(message)
+    if reply is None:
+        return None
+    try:
+        for spec in reply.specs:
+            new_message("ModelSpec").ParseFromString(bytes(spec))
+        tensors: dict[str, tuple[TensorMessage, Payloads]] = {}
+        for name, scanned in reply.tensors.items():
+            tensor = new_tensor()
+            tensor.ParseFromString(scanned.rest)
+            tensors[name] = tensor, scanned.payloads
+    except DecodeError:
+        # What is said of it shall not depend on the way that it was read.
+        return None
+    return tensors
+
+
 def status_request(query: ModelQuery) -> bytes:
     """The bytes of a GetModelStatusRequest."""
-    request = get_model_status_pb2.GetModelStatusRequest()
+    request = new_message("GetModelStatusRequest")
     request.model_spec.name = query.name
     if query.version is not None:
         request.model_spec.version.value = query.version
@@ -168,17 +172,17 @@ def read_status_request(message: bytes) -> ModelQuery | None:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(get_model_status_pb2.GetModelStatusRequest(), message)
+    request = _parsed(new_message("GetModelStatusRequest"), message)
     return query_of(request.model_spec) if request.HasField("model_spec") else None
 
 
 def status_reply(versions: Iterable[tuple[int, VersionStatus]]) -> bytes:
     """The bytes of a GetModelStatusResponse."""
-    response = get_model_status_pb2.GetModelStatusResponse()
-    states = get_model_status_pb2.ModelVersionStatus.State
+    response = new_message("GetModelStatusResponse")
+    states = new_message("ModelVersionStatus").State
     for version, status in versions:
         entry = response.model_version_status.add(version=version, state=states.Value(status.state))
-        entry.status.error_code = _CODE_NUMBERS[status.error_code]
+        entry.status.error_code = CODE_NUMBERS[status.error_code]
         entry.status.error_message = status.error_message
     return response.SerializeToString()
 
@@ -189,8 +193,8 @@ def read_status_reply(message: bytes) -> dict[int, VersionStatus]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    response = _parsed(get_model_status_pb2.GetModelStatusResponse(), message)
-    states = get_model_status_pb2.ModelVersionStatus.State
+    response = _parsed(new_message("GetModelStatusResponse"), message)
+    states = new_message("ModelVersionStatus").State
     return {
         entry.version: VersionStatus(
             state=states.Name(entry.state),
@@ -207,7 +211,9 @@ def reload_request(config: str) -> bytes:
     Args:
       config: A `ModelServerConfig` as protobuf text.
     """
-    request = model_management_pb2.ReloadConfigRequest()
+    from google.protobuf import text_format
+
+    request = new_message("ReloadConfigRequest")
     text_format.Parse(config, request.config)
     return request.SerializeToString()
 
@@ -218,15 +224,19 @@ def read_reload_reply(message: bytes) -> tuple[str, str]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    status = _parsed(model_management_pb2.ReloadConfigResponse(), message).status
+    status = _parsed(new_message("ReloadConfigResponse"), message).status
     return code_name(status.error_code), status.error_message
 
 
-def array_of(tensor: TensorMessage) -> np.ndarray:
+def array_of(tensor: TensorMessage, payloads: Payloads = NO_PAYLOADS) -> np.ndarray:
     """The array that a `TensorProto` holds, in `tensor_content` or in its typed field.
 
     A typed field may hold fewer values than elements: the last one repeats, and no value at all
     means zeros. Strings become arrays of `bytes`. The array may share the message's memory.
+
+    Args:
+      tensor: The message.
+      payloads: By number, the bytes of fields that were taken out of it.
 
     Raises:
       ValueError: Unknown rank, a negative size, an element type without NumPy form, or content
@@ -237,17 +247,19 @@ def array_of(tensor: TensorMessage) -> np.ndarray:
     if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError("the tensor's shape is not fully known")
     count = math.prod(shape)
-    if content := tensor.tensor_content:
+    if content := payloads.get(_CONTENT) or tensor.tensor_content:
         if kind.is_string or len(content) != count * kind.dtype.itemsize:
             raise ValueError(f"{len(content)} bytes of content do not fill shape {shape}")
         return np.frombuffer(content, kind.dtype).reshape(shape)
-    return _filled(_typed_values(tensor, kind), count).reshape(shape)
+    return _filled(_typed_values(tensor, kind, payloads), count).reshape(shape)
 
 
-def _typed_values(tensor: TensorMessage, kind: TensorType) -> np.ndarray:
+def _typed_values(tensor: TensorMessage, kind: TensorType, payloads: Payloads) -> np.ndarray:
     """The values of the typed field, as many as there are."""
     if kind.is_raw:
-        payload = packed_payload(tensor.SerializeToString(), kind.field_number)
+        payload = payloads.get(kind.field_number)
+        if payload is None:
+            payload = packed_payload(tensor.SerializeToString(), kind.field_number)
         # The payload starts anywhere; a copy is aligned.
         return np.frombuffer(payload, kind.dtype).copy()
     values = getattr(tensor, kind.field)
@@ -277,7 +289,7 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     return filled
 
 
-def query_of(spec: model_pb2.ModelSpec) -> ModelQuery:
+def query_of(spec: Any) -> ModelQuery:
     """What a model spec means."""
     choice = spec.WhichOneof("version_choice")
     return ModelQuery(

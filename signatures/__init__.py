@@ -48,7 +48,12 @@ __all__ = list(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from signatures.contract import missing_package
+
+        raise missing_package(f"signatures.{name}", error) or error from error
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ from serving_config.embedded.memory import keep_less_memory
 from serving_config.embedded.options import parse_options
 from serving_config.programs import tensorflow_version
 from serving_config.quiet import import_tensorflow
+from signatures.contract import missing_package
 
 
 def own_version() -> str:
@@ -42,9 +43,15 @@ def main(arguments: Sequence[str]) -> int:
     # oneDNN's own allocator keeps every large tensor's memory for good; the system's gives it back.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
     keep_less_memory()
-    import_tensorflow()
-    from serving_config.embedded.host import run
-
+    try:
+        import_tensorflow()
+        from serving_config.embedded.host import run
+    except ModuleNotFoundError as error:
+        told = missing_package("the embedded host", error)
+        if told is None:
+            raise
+        print(f"Error: {told}", file=sys.stderr, flush=True)
+        return 1
     return run(options)
 
 

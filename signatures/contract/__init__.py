@@ -5,7 +5,13 @@ derive from these objects. `FAMILIES` lists every model family; `MODELS` the con
 depend on how a model was exported.
 """
 
-from signatures.contract.errors import InvalidInputError, format_number, sentence_of_assertion
+from signatures.contract.errors import (
+    InvalidInputError,
+    MissingPackageError,
+    format_number,
+    missing_package,
+    sentence_of_assertion,
+)
 from signatures.contract.families import FAMILIES, contract_with
 from signatures.contract.keypoint_options import KeypointOptions
 from signatures.contract.keypoints import keypoints_contract
@@ -32,6 +38,7 @@ __all__ = [
     "Bounds",
     "InvalidInputError",
     "KeypointOptions",
+    "MissingPackageError",
     "ModelContract",
     "NumpyArithmetic",
     "Rule",
@@ -41,6 +48,7 @@ __all__ = [
     "contract_with",
     "format_number",
     "keypoints_contract",
+    "missing_package",
     "peak_ops_contract",
     "round_up_to_odd",
     "sentence_of_assertion",

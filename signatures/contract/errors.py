@@ -1,4 +1,4 @@
-"""The one error that bad inputs raise, and how its sentences are written."""
+"""The errors that bad inputs and missing packages raise, and how their sentences are written."""
 
 from __future__ import annotations
 
@@ -16,6 +16,32 @@ class InvalidInputError(ValueError):
     Eager functions, clients and servers say the same sentence, because all of them take it
     from the contract's rules.
     """
+
+
+class MissingPackageError(ImportError):
+    """Something that needs a package which an installation for clients only does not have."""
+
+
+def missing_package(subject: str, error: ImportError) -> MissingPackageError | None:
+    """A failed import as one sentence; `None` where a module of this project is what is missing.
+
+    >>> print(missing_package("x", ModuleNotFoundError(name="tensorflow.python")))
+    x needs the package tensorflow, which is not installed; pip install peakserve adds all it needs
+
+    Args:
+      subject: What was asked for.
+      error: What Python said, or what this function made of it.
+    """
+    if isinstance(error, MissingPackageError):
+        return error
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "export", "signatures", "serving_config"):
+        return None
+    return MissingPackageError(
+        f"{subject} needs the package {package}, which is not installed; pip install peakserve "
+        "adds all it needs",
+        name=package,
+    )
 
 
 def format_number(value: object) -> str:
