@@ -24,6 +24,7 @@ from serving_config.programs import (
     BINARY_NAME,
     DOCKER,
     EMBEDDED,
+    ENVIRONMENT,
     STOCK,
     ServerProgram,
     find_server,
@@ -229,7 +230,7 @@ def serve_in_place(
     click.echo(f"hosting {model} {directory.name} with {program.version_text}", err=True)
     click.echo(shlex.join(command), err=True)
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execve(command[0], command, {**ENVIRONMENT, **os.environ})
 
 
 def gpu_server(server: str) -> str:

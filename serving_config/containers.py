@@ -17,7 +17,7 @@ from serving_config.launch import Flag, ServerPlan, flags_of
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
 from serving_config.monitoring import MONITORING_CONFIG, monitoring_config_text
 from serving_config.probes import probe_command
-from serving_config.programs import BINARY_NAME, IMAGE
+from serving_config.programs import BINARY_NAME, ENVIRONMENT, IMAGE
 
 COMPOSE_FILE = "compose.yaml"
 KUBERNETES_FILE = "kubernetes.yaml"
@@ -79,6 +79,7 @@ def compose(deployment: Deployment, model_root: Path, config_dir: Path) -> dict[
         "image": deployment.image,
         "entrypoint": [BINARY_NAME],
         "command": [_for_compose(str(flag)) for flag in flags_of(plan, config_dir)],
+        "environment": dict(ENVIRONMENT),
         "ports": [f"{port}:{port}" for port in (plan.port, plan.rest_port) if port],
         "volumes": [
             {"type": "bind", "source": path, "target": path, "read_only": True} for path in paths
@@ -184,6 +185,7 @@ def _pod(deployment: Deployment) -> dict[str, Any]:
         "image": deployment.image,
         "command": [BINARY_NAME],
         "args": [str(flag) for flag in _flags(deployment)],
+        "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
         "ports": ports,
         # Answered by an overloaded server too, whose requests are refused.
         "livenessProbe": {

@@ -11,7 +11,7 @@ from pathlib import Path
 from serving_config.batching import BATCHING_FLAGS
 from serving_config.models_config import MODELS_CONFIG
 from serving_config.monitoring import MONITORING_CONFIG
-from serving_config.programs import BINARY_NAME
+from serving_config.programs import BINARY_NAME, ENVIRONMENT
 from serving_config.tls import SSL_CONFIG
 
 SCRIPT = "serve.sh"
@@ -142,6 +142,10 @@ def script_text(flags: Sequence[Flag]) -> str:
         f"# binary than the {BINARY_NAME} on PATH.",
         "set -eu",
         'extra="$#"',
+        "",
+        "# Memory comes from the system: oneDNN keeps what large requests once took, and with it a",
+        "# request of 71 bytes that declares terabytes stops everybody's for ten seconds.",
+        *(f'export {name}="${{{name}:-{value}}}"' for name, value in ENVIRONMENT.items()),
     ]
     for flag in flags:
         reason = textwrap.wrap(flag.reason, 96, initial_indent="# ", subsequent_indent="# ")

@@ -19,7 +19,13 @@ from types import TracebackType
 
 from serving_config.errors import ServerStartError, ServingError
 from serving_config.ports import LOOPBACK, free_ports, port_is_free
-from serving_config.programs import EMBEDDED, ServerProgram, find_server, launch_command
+from serving_config.programs import (
+    EMBEDDED,
+    ENVIRONMENT,
+    ServerProgram,
+    find_server,
+    launch_command,
+)
 from serving_config.status import VersionStatus
 from serving_config.tls import ClientTls
 
@@ -265,7 +271,7 @@ class ModelServer:
             self._log_path = None
 
     def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = {**ENVIRONMENT, **os.environ}
         if self.kind == EMBEDDED:
             root = str(Path(__file__).resolve().parents[1])
             paths = [root, *filter(None, [environment.get("PYTHONPATH")])]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from serving_config.embedded.memory import keep_less_memory
 from serving_config.embedded.options import parse_options
-from serving_config.programs import tensorflow_version
+from serving_config.programs import ENVIRONMENT, tensorflow_version
 from serving_config.quiet import import_tensorflow
 from signatures.contract import missing_package
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         f"TensorFlow {tensorflow_version()}",
         flush=True,
     )
-    # oneDNN's own allocator keeps every large tensor's memory for good; the system's gives it back.
-    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     keep_less_memory()
     try:
         import_tensorflow()

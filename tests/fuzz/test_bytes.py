@@ -9,6 +9,9 @@ import gzip
 
 import grpc
 import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from serving_config import wire
@@ -94,6 +97,23 @@ def test_tensors_that_lie(watched, tell, long_run):
             return outcome, fault
 
         fire(watched, "tensors that lie", LONG if long_run else SHORT, shoot, tell)
+
+
+def test_declared_terabytes_hold_up_nobody(watched):
+    """With oneDNN's allocator the stock server waited ten seconds for them, and all with it."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "peak_ops"
+    peaks = request.inputs["peaks"]
+    request.inputs["imgs"].CopyFrom(tf.make_tensor_proto(np.ones((1, 2, 2, 1), "float32")))
+    peaks.dtype = 1
+    for size in (2**40, 4):
+        peaks.tensor_shape.dim.add().size = size
+    with grpc.insecure_channel(watched.server.grpc_address, UNLIMITED) as channel:
+        call = channel.unary_unary(wire.PREDICT_METHOD)
+        with pytest.raises(grpc.RpcError) as error:
+            call(request.SerializeToString(), timeout=5)
+    assert error.value.code().name in REFUSALS
+    watched.check()
 
 
 def distort(random, tensor, dtypes, sizes):

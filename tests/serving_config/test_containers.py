@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from serving_config.containers import Deployment, compose, kubernetes
-from serving_config.launch import ServerPlan
+from serving_config.launch import ServerPlan, script_text
 from serving_config.models_config import ServedModel
 from serving_config.probes import probe_command
 
@@ -109,3 +109,14 @@ def test_pods_let_go_of_old_connections_and_of_requests():
     assert pod["terminationGracePeriodSeconds"] > drain
     for probe in ("livenessProbe", "readinessProbe"):
         assert container[probe]["timeoutSeconds"] > 1
+
+
+def test_memory_comes_from_the_system_everywhere():
+    """A request that declares terabytes would else stop the server for ten seconds."""
+    name, value = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true"
+    assert compose_service()["environment"] == {name: value}
+    models = (ServedModel("m", Path("/srv/m"), (1,), {}),)
+    (_, deployment, _) = kubernetes(Deployment(ServerPlan(), models))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": name, "value": value}]
+    assert f'export {name}="${{{name}:-{value}}}"' in script_text([])
