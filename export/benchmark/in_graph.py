@@ -307,9 +307,7 @@ def keypoints(sizes: Sizes) -> Iterator[Trial]:
     """The whole signature beside its parts, and what batching and a cast add."""
     work, parts = "keypoints", "its parts"
 
-    def against(
-        shape: tuple[int, int, int, int], joined: bool = False
-    ) -> Mapping[str, Run | None]:
+    def against(shape: tuple[int, int, int, int], joined: bool = False) -> Mapping[str, Run | None]:
         maps, window = maps_of(shape), tf.constant(WINDOW, tf.int64)
         whole = Keypoints(KeypointOptions(window=WINDOW)).functions
         find, refine = served("find_global_peaks"), served("refine_peaks_gaussian")
