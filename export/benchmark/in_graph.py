@@ -139,7 +139,12 @@ def threshold_for(maps: tf.Tensor, percent: float) -> tf.Tensor:
     return tf.constant(np.float32(np.quantile(maps.numpy(), 1 - percent / 100)))
 
 
-def _size(shape: tuple[int, int, int, int]) -> str:
+def size_of(shape: tuple[int, int, int, int]) -> str:
+    """A shape as the tables write it.
+
+    >>> size_of((8, 256, 256, 13))
+    '8x256x256x13'
+    """
     return "x".join(map(str, shape))
 
 
@@ -164,7 +169,7 @@ def local_direction(sizes: Sizes) -> Iterator[Trial]:
 
     def both() -> Mapping[str, Run | None]:
         return {
-            _size(shape): run_of(
+            size_of(shape): run_of(
                 served(work), maps_of(shape), draw_peaks(shape, FEW_PEAKS), tf.constant(DELTA)
             )
             for shape in (small, large)
@@ -174,9 +179,11 @@ def local_direction(sizes: Sizes) -> Iterator[Trial]:
         work,
         f"{FEW_PEAKS} peaks of one map",
         both,
-        goals=(Goal(_size(large), _size(small), 1.3),),
+        goals=(Goal(size_of(large), size_of(small), 1.3),),
     )
-    yield from _over_sizes(work, sizes, lambda shape: against(shape, FEW_PEAKS))
+    yield from _over_sizes(
+        work, sizes, lambda shape: against(shape, FEW_PEAKS), f", {FEW_PEAKS} peaks"
+    )
     for count in sizes.peaks:
         make = functools.partial(against, sizes.maps, count)
         yield Trial(work, f"{count} peaks", make, axis="peaks", at=count)
@@ -250,8 +257,11 @@ def local_peaks(sizes: Sizes) -> Iterator[Trial]:
             goals=tuple(goals),
         )
     few_percent = sizes.densities[0]
-    yield from _over_sizes(work, sizes, lambda shape: against(shape, few_percent, False))
-    yield from _over_batches(work, sizes, lambda shape: against(shape, few_percent, False))
+    few_given = f", {few_percent:g}% candidates"
+    yield from _over_sizes(work, sizes, lambda shape: against(shape, few_percent, False), few_given)
+    yield from _over_batches(
+        work, sizes, lambda shape: against(shape, few_percent, False), few_given
+    )
 
 
 def smoothing(sizes: Sizes) -> Iterator[Trial]:
@@ -272,8 +282,9 @@ def smoothing(sizes: Sizes) -> Iterator[Trial]:
             goals=(Goal(dense, OURS, bounds[side], AT_LEAST),),
         )
     largest = sizes.kernels[-1]
-    yield from _over_sizes(work, sizes, lambda shape: against(shape, largest))
-    yield from _over_batches(work, sizes, lambda shape: against(shape, largest))
+    given = f", kernel {largest}x{largest}"
+    yield from _over_sizes(work, sizes, lambda shape: against(shape, largest), given)
+    yield from _over_batches(work, sizes, lambda shape: against(shape, largest), given)
 
 
 def gaussian(sizes: Sizes) -> Iterator[Trial]:
@@ -346,22 +357,24 @@ def _over_sizes(
     work: str,
     sizes: Sizes,
     contestants: Callable[[tuple[int, int, int, int]], Mapping[str, Run | None]],
+    given: str = "",
 ) -> Iterator[Trial]:
     for side in sizes.size:
         shape = (1, side, side, sizes.maps[3])
         make = functools.partial(contestants, shape)
-        yield Trial(work, _size(shape), make, axis="size", at=side)
+        yield Trial(work, size_of(shape) + given, make, axis="size", at=side)
 
 
 def _over_batches(
     work: str,
     sizes: Sizes,
     contestants: Callable[[tuple[int, int, int, int]], Mapping[str, Run | None]],
+    given: str = "",
 ) -> Iterator[Trial]:
     for samples in sizes.batch:
         shape = (samples, sizes.sides[0], sizes.sides[0], sizes.maps[3])
         make = functools.partial(contestants, shape)
-        yield Trial(work, _size(shape), make, axis="batch", at=samples)
+        yield Trial(work, size_of(shape) + given, make, axis="batch", at=samples)
 
 
 TRIALS: dict[str, Callable[[Sizes], Iterator[Trial]]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from export.benchmark.result import AXES, OURS, Benchmark, Table
+from export.benchmark.result import AXES, OURS, SHAPES, Benchmark, Table
 
 # Of one panel, in inches.
 _WIDTH, _HEIGHT = 4.6, 3.6
@@ -65,7 +65,8 @@ def draw(benchmark: Benchmark, folder: Path) -> list[Path]:
         for panel, work in zip(panels, works, strict=False):
             points = [table for table in tables if table.work == work]
             _curves(panel, points)
-            title = f"{work}\n{points[0].case} to {points[-1].case}"
+            given = f"from {points[0].case}" if axis in SHAPES else f"maps {benchmark.maps}"
+            title = f"{work}\n{given}"
             panel.set_title(title, fontsize="medium")
             panel.set(xlabel=label, ylabel="time of a call, ms")
         for panel in panels[len(works) :]:
@@ -103,4 +104,7 @@ def _curves(panel: Any, tables: list[Table]) -> None:
     panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     panel.yaxis.set_minor_locator(ticker.NullLocator())
     panel.grid(True, alpha=0.3)
-    panel.legend(fontsize="small")
+    # Room above the lines for the legend.
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high * (high / low) ** 0.35)
+    panel.legend(fontsize="small", loc="upper left", ncols=2)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
-from export.benchmark.in_graph import QUICK, TRIALS, Sizes, Trial
+from export.benchmark.in_graph import QUICK, TRIALS, Sizes, Trial, size_of
 from export.benchmark.plots import draw, require_matplotlib
 from export.benchmark.result import Benchmark, Table, table_of
 from export.benchmark.timing import INTERLEAVED, ORDERS
@@ -66,7 +66,7 @@ def run_benchmark(works: Sequence[str], rounds: int, *, quick: bool, console: Co
         for trial in trials:
             progress.update(task, description=f"{trial.work}: {trial.case}")
             tables.append(measure(trial, rounds, progress))
-    return Benchmark(rounds, quick, machine(), tuple(tables))
+    return Benchmark(rounds, quick, size_of(sizes.maps), machine(), tuple(tables))
 
 
 def machine() -> dict[str, str]:
@@ -89,7 +89,8 @@ def tell(benchmark: Benchmark, console: Console) -> None:
     """Prints what was measured, and then what is to be reached."""
     console.print(
         f"{benchmark.machine['processor']}, TensorFlow {benchmark.machine['tensorflow']}; "
-        f"GPUs: {benchmark.machine['gpus']}; medians of {benchmark.rounds} rounds"
+        f"GPUs: {benchmark.machine['gpus']}; maps {benchmark.maps} where a case names none; "
+        f"medians of {benchmark.rounds} rounds"
         + ("; quick: sizes are small, times mean little" if benchmark.quick else "")
     )
     for work in dict.fromkeys(table.work for table in benchmark.tables):

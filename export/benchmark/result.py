@@ -20,6 +20,8 @@ AXES = {
     "peaks": "peaks of a request",
     "density": "candidates, percent of all pixels",
 }
+# Those whose points are shapes of maps.
+SHAPES = ("size", "batch")
 OURS = "peakserve"
 NOT_INSTALLED = "not installed"
 
@@ -111,12 +113,14 @@ class Benchmark:
     Attributes:
       rounds: Times taken of each contestant.
       quick: Whether sizes were small, to try the command: times then mean little.
+      maps: Shape of the maps where a case names none.
       machine: What it ran on, by name.
       tables: In the order of measuring.
     """
 
     rounds: int
     quick: bool
+    maps: str
     machine: dict[str, str]
     tables: tuple[Table, ...]
 

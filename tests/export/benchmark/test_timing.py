@@ -76,7 +76,7 @@ def test_a_table_has_ours_first_what_is_missing_last_and_the_goals():
 
 def test_json_is_the_tables(tmp_path):
     table = table_of(Times({"ours": (1.0,)}), work="work", case="case", order="blocks")
-    Benchmark(1, True, {"processor": "two cores"}, (table,)).write(tmp_path / "out.json")
+    Benchmark(1, True, "1x8x8x1", {"processor": "two cores"}, (table,)).write(tmp_path / "out.json")
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["machine"] == {"processor": "two cores"}
     assert data["tables"][0]["rows"] == [
