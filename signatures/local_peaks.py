@@ -58,16 +58,18 @@ def strict_mask(
     if has_nan is None:
         # A NaN shows in the maximum.
         has_nan = tf.math.is_nan(tf.reduce_max(imgs))
-    # Candidates above 0 are above what counts as 0, flushed or not.
-    plain = (threshold > -SMALLEST_NORMAL) & ~has_nan
 
-    def comparable() -> tf.Tensor:
+    def without_nan() -> tf.Tensor:
         # A maximum may or may not hand on a NaN, depending on the device. Nothing is above
         # plus infinity either.
-        return tf.where(tf.math.is_nan(imgs), tf.constant(float("inf")), flush_subnormals(imgs))
+        return tf.where(tf.math.is_nan(imgs), tf.constant(float("inf")), imgs)
 
     def mask() -> tf.Tensor:
-        values = tf.cond(plain, lambda: imgs, comparable)
+        values = tf.cond(has_nan, without_nan, lambda: imgs)
+        # Candidates above 0 are above what counts as 0, flushed or not.
+        values = tf.cond(
+            threshold > -SMALLEST_NORMAL, lambda: values, lambda: flush_subnormals(values)
+        )
         padded = tf.pad(values, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=_OUTSIDE)
         # The fewest tensors of the maps' size: rows above and below as maxima of three pixels.
         triples = tf.nn.max_pool2d(padded, [1, 3], 1, "VALID")
