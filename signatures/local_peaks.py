@@ -160,15 +160,15 @@ def _is_first_of_plateau(values: tf.Tensor, top: tf.Tensor) -> tf.Tensor:
     return tf.equal(labels, index) & (tf.gather(bad, labels) <= 0)
 
 
-def _runs(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _runs(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The maps cut into runs of pixels above one another.
 
     Rows of all samples are one below the other here, since peaks do not matter yet. Maxima of
     whole rows would take twice as long: their pixels are too short a stretch of memory.
 
     Returns:
-      `maxima` float32 [any, W*C] of each run, NaN where one is in it; `starts` int64 of the same
-      shape, the flat index of its first pixel; `steps` int64 [length] from there to each pixel.
+      `maxima` float32 [blocks, W*C] of each run, NaN where one is in it, and `steps` int64
+      [length], from the flat index of a run's first pixel to that of each.
     """
     sizes = tf.shape(imgs, out_type=tf.int64)
     rows, row = sizes[0] * sizes[1], sizes[2] * sizes[3]
@@ -176,9 +176,7 @@ def _runs(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     length = tf.clip_by_value(tf.bitwise.bitwise_and(rows, -rows), 1, _MOST_IN_RUN)
     blocks = rows // length
     maxima = tf.reduce_max(tf.reshape(imgs, tf.stack([blocks, length, row])), axis=1)
-    first = tf.range(blocks, dtype=tf.int64)[:, None] * (length * row)
-    starts = first + tf.range(row, dtype=tf.int64)
-    return maxima, starts, tf.range(length, dtype=tf.int64) * row
+    return maxima, tf.range(length, dtype=tf.int64) * row
 
 
 def _places(flat: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
@@ -195,8 +193,8 @@ def _places(flat: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
 
 def _strict_body(imgs: tf.Tensor, threshold: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     sizes = tf.shape(imgs, out_type=tf.int64)
-    size = tf.reduce_prod(sizes)
-    maxima, starts, steps = _runs(imgs)
+    size = tf.size(imgs, out_type=tf.int64)
+    maxima, steps = _runs(imgs)
     has_nan = tf.math.is_nan(maxima)
     # A NaN may hide a candidate of its run.
     promising = _candidates(maxima, threshold) | has_nan
@@ -204,7 +202,9 @@ def _strict_body(imgs: tf.Tensor, threshold: tf.Tensor) -> tuple[tf.Tensor, tf.T
     none = tf.zeros([0], tf.int64)
 
     def candidates() -> tf.Tensor:
-        pixels = tf.boolean_mask(starts, promising)[:, None] + steps
+        block, place = tf.unstack(tf.where(promising), num=2, axis=1)
+        pixels_of_block = tf.size(steps, out_type=tf.int64) * sizes[2] * sizes[3]
+        pixels = (block * pixels_of_block + place)[:, None] + steps
         return tf.boolean_mask(pixels, _candidates(tf.gather(flat, pixels), threshold))
 
     def at_few(indices: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,8 @@ Clock = Callable[[], float]
 
 INTERLEAVED = "interleaved"
 BLOCKS = "blocks"
+# What counts as no time, in seconds.
+_SHORTEST = 1e-9
 
 
 def _nothing() -> None:
@@ -44,9 +46,7 @@ class Times:
         """
         pairs = zip(self.seconds[name], self.seconds[baseline], strict=True)
         # A clock may be too coarse to see the baseline.
-        return statistics.median(
-            time / other if other > 0 else float("inf") for time, other in pairs
-        )
+        return statistics.median(time / max(other, _SHORTEST) for time, other in pairs)
 
 
 def interleaved(

@@ -53,7 +53,7 @@ def test_ratios_pair_the_times_of_one_round():
 
 
 def test_a_clock_that_sees_no_time_is_no_error():
-    assert Times({"a": (1.0,), "b": (0.0,)}).ratio("a", "b") == float("inf")
+    assert Times({"a": (1.0,), "b": (0.0,)}).ratio("a", "b") == pytest.approx(1e9)
 
 
 def test_a_table_has_ours_first_what_is_missing_last_and_the_goals():
