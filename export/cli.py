@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.commands.bench import bench
 from export.commands.config import config
 from export.commands.doctor import doctor
 from export.commands.versions import versions
@@ -262,6 +263,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
     run_demo(model_root, server, maps_path=maps_path, timeout=timeout)
 
 
+main.add_command(bench)
 main.add_command(config)
 main.add_command(doctor)
 main.add_command(versions)

@@ -17,14 +17,31 @@ from signatures.contract import PEAK_OPS
 from signatures.gathering import gather_pixels
 from signatures.guard import flush_subnormals, guarded
 
+# Columns that are reduced side by side. The channels alone are too few neighbours in memory for
+# vector instructions: of 13 channels the row maxima then take 1.5 times as long.
+_MOST_FOLDED = 16
+
+
+def _maxima_of_rows(imgs: tf.Tensor) -> tf.Tensor:
+    """The largest value of each row: float32 [N, H, C]; of a row with NaN, NaN."""
+    sizes = tf.shape(imgs, out_type=tf.int64)
+    width = sizes[2]
+    # The largest power of two that divides the width.
+    power = tf.bitwise.bitwise_and(width, -width)
+    folded = tf.clip_by_value(power, 1, _MOST_FOLDED)
+    runs = tf.reshape(imgs, tf.stack([sizes[0], sizes[1], width // folded, folded * sizes[3]]))
+    maxima = tf.reduce_max(runs, axis=2)
+    shape = tf.stack([sizes[0], sizes[1], folded, sizes[3]])
+    return tf.reduce_max(tf.reshape(maxima, shape), axis=2)
+
 
 def _row_maxima(imgs: tf.Tensor) -> tf.Tensor:
     """The largest value of each row: float32 [N, H, C], NaN left out, subnormals as 0."""
-    maxima = tf.reduce_max(imgs, axis=2)
+    maxima = _maxima_of_rows(imgs)
 
     def without_nan() -> tf.Tensor:
         numbers = tf.where(tf.math.is_nan(imgs), tf.constant(float("-inf")), imgs)
-        return tf.reduce_max(numbers, axis=2)
+        return _maxima_of_rows(numbers)
 
     # A NaN shows in its row's maximum: the small reduction is looked at, not the whole maps.
     any_nan = tf.reduce_any(tf.math.is_nan(maxima))

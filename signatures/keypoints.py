@@ -118,7 +118,9 @@ class Keypoints(tf.Module):
 
     def _quantized(self, confmaps: tf.Tensor) -> Outputs:
         """One cast, no more: the small results are scaled, not the maps."""
-        maps = tf.cast(confmaps, tf.float32)
+        # Behind a shape check: the graph optimiser would swap the cast with each reshaping of its
+        # result, and cast once for each.
+        maps = tf.ensure_shape(tf.cast(confmaps, tf.float32), [None] * 4)
         return global_points(maps, self.options, nominal_placement(self.options), scale=255.0)
 
     def _local_peaks(self, confmaps: tf.Tensor) -> Outputs:

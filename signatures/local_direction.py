@@ -19,21 +19,26 @@ from signatures.gathering import gather_pixels, indices, nearest_pixels
 from signatures.guard import flush_subnormals, guarded
 
 
-def _direction(larger: tf.Tensor, smaller: tf.Tensor) -> tf.Tensor:
-    """+1, 0 or -1 (float32): which of two values is larger; 0 if either is NaN."""
+def step_body(behind: tf.Tensor, ahead: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
+    """The step (dy, dx) from neighbours.
+
+    Few operations on all neighbours at once: of a hundred peaks, starting an operation takes
+    longer than its work.
+
+    Args:
+      behind: float32 [P, 2], the neighbours above and to the left.
+      ahead: float32 [P, 2], the neighbours below and to the right.
+      delta: float32 [].
+
+    Returns:
+      float32 [P, 2].
+    """
     # Two infinities of one sign give NaN here, and NaN is on neither side of a threshold.
-    difference = flush_subnormals(larger) - flush_subnormals(smaller)
-    return tf.cast(difference >= SMALLEST_NORMAL, tf.float32) - tf.cast(
+    difference = flush_subnormals(ahead) - flush_subnormals(behind)
+    direction = tf.cast(difference >= SMALLEST_NORMAL, tf.float32) - tf.cast(
         difference <= -SMALLEST_NORMAL, tf.float32
     )
-
-
-def step_body(
-    above: tf.Tensor, below: tf.Tensor, left: tf.Tensor, right: tf.Tensor, delta: tf.Tensor
-) -> tf.Tensor:
-    """The step (dy, dx) from four neighbours [P]: float32 [P, 2]."""
-    step = flush_subnormals(delta)
-    return step * tf.stack([_direction(below, above), _direction(right, left)], axis=1)
+    return flush_subnormals(delta) * direction
 
 
 @guarded(PEAK_OPS.signature("find_offsets_local_direction"))
@@ -60,13 +65,9 @@ def find_offsets_local_direction(centered_patches: Any, delta: Any = 0.25) -> tf
     >>> find_offsets_local_direction(np.reshape(patch, (1, 3, 3, 1))).numpy().tolist()
     [[0.0, 0.25]]
     """
-    return step_body(
-        above=centered_patches[:, 0, 1, 0],
-        below=centered_patches[:, 2, 1, 0],
-        left=centered_patches[:, 1, 0, 0],
-        right=centered_patches[:, 1, 2, 0],
-        delta=delta,
-    )
+    # Flat, a patch's neighbours above, left, right and below are its odd pixels.
+    pixels = tf.reshape(centered_patches, tf.stack([tf.shape(centered_patches)[0], 9]))
+    return step_body(pixels[:, 1:4:2], pixels[:, 7:4:-2], delta)
 
 
 @guarded(PEAK_OPS.signature("refine_peaks_local_direction"))
@@ -98,16 +99,15 @@ def refine_peaks_local_direction(imgs: Any, peaks: Any, delta: Any = 0.25) -> tf
     """
     samples, channels = indices(peaks)
     rows, cols, present = nearest_pixels(imgs, peaks, reach=tf.constant(1, tf.int64))
-    # above, below, left, right
+    # above, left, below, right
     neighbours = gather_pixels(
         imgs,
         samples[:, None],
-        rows[:, None] + tf.constant([[-1, 1, 0, 0]], tf.int64),
-        cols[:, None] + tf.constant([[0, 0, -1, 1]], tf.int64),
+        rows[:, None] + tf.constant([[-1, 0, 1, 0]], tf.int64),
+        cols[:, None] + tf.constant([[0, -1, 0, 1]], tf.int64),
         channels[:, None],
         present[:, None],
     )
-    above, below, left, right = tf.unstack(neighbours, num=4, axis=1)
-    offsets = tf.pad(step_body(above, below, left, right, delta), [[0, 0], [1, 1]])
+    offsets = tf.pad(step_body(neighbours[:, :2], neighbours[:, 2:], delta), [[0, 0], [1, 1]])
     moved = flush_subnormals(flush_subnormals(peaks) + offsets)
     return tf.where(present[:, None], moved, peaks)

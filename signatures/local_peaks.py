@@ -10,14 +10,18 @@ from typing import Any
 import tensorflow as tf
 
 from signatures.contract import PEAK_OPS, InvalidInputError
+from signatures.contract.rules import SMALLEST_NORMAL
 from signatures.gathering import gather_pixels
 from signatures.guard import flush_subnormals, guarded
 
 _STEPS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 _OUTSIDE = float("-inf")
-# Reading eight neighbours of a candidate costs about as much as 30 pixels of the dense form, and
-# more memory: above one candidate in 32 pixels the dense form takes over.
-_PIXELS_PER_CANDIDATE = 32
+# Candidates are looked for in the maxima of runs of that many pixels, one above the other.
+_MOST_IN_RUN = 16
+# Reading the pixels of such runs, and eight neighbours of a candidate, costs more for a pixel than
+# the dense form, and more memory: above one pixel in that many the dense form takes over.
+_PIXELS_PER_READ = 8
+_PIXELS_PER_CANDIDATE = 64
 
 
 def _shifted(values: tf.Tensor, outside: Any) -> list[tf.Tensor]:
@@ -28,13 +32,54 @@ def _shifted(values: tf.Tensor, outside: Any) -> list[tf.Tensor]:
     return [padded[:, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width] for dy, dx in _STEPS]
 
 
-def strict_mask(imgs: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    """Which pixels are above the threshold and all neighbours: bool [N, H, W, C]."""
-    values = flush_subnormals(imgs)
-    mask = values > flush_subnormals(threshold)
-    for neighbour in _shifted(values, _OUTSIDE):
-        mask &= values > neighbour
-    return mask
+def _candidates(imgs: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
+    """Which pixels are above the threshold: bool [N, H, W, C], one read of the maps.
+
+    Subnormals count as 0 on both sides. The maps need no flushing for that: a subnormal pixel is
+    above every negative threshold as 0 is, and below every positive one.
+    """
+    return tf.cond(
+        tf.abs(threshold) < SMALLEST_NORMAL,
+        lambda: imgs >= SMALLEST_NORMAL,
+        lambda: imgs > threshold,
+    )
+
+
+def strict_mask(
+    imgs: tf.Tensor, threshold: tf.Tensor, has_nan: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Which pixels are above the threshold and all neighbours: bool [N, H, W, C].
+
+    Args:
+      imgs: float32 [N, H, W, C].
+      threshold: float32 [].
+      has_nan: bool [], whether the maps have a NaN; found out if left out.
+    """
+    if has_nan is None:
+        # A NaN shows in the maximum.
+        has_nan = tf.math.is_nan(tf.reduce_max(imgs))
+
+    def without_nan() -> tf.Tensor:
+        # A maximum may or may not hand on a NaN, depending on the device. Nothing is above
+        # plus infinity either.
+        return tf.where(tf.math.is_nan(imgs), tf.constant(float("inf")), imgs)
+
+    def mask() -> tf.Tensor:
+        values = tf.cond(has_nan, without_nan, lambda: imgs)
+        # Candidates above 0 are above what counts as 0, flushed or not.
+        values = tf.cond(
+            threshold > -SMALLEST_NORMAL, lambda: values, lambda: flush_subnormals(values)
+        )
+        padded = tf.pad(values, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=_OUTSIDE)
+        # The fewest tensors of the maps' size: rows above and below as maxima of three pixels.
+        triples = tf.nn.max_pool2d(padded, [1, 3], 1, "VALID")
+        result = _candidates(imgs, threshold) & (values > triples[:, :-2])
+        result &= values > triples[:, 2:]
+        result &= values > padded[:, 1:-1, :-2]
+        return result & (values > padded[:, 1:-1, 2:])
+
+    # A map of no width is not pooled.
+    return tf.cond(tf.size(imgs, out_type=tf.int64) > 0, mask, lambda: tf.zeros_like(imgs, tf.bool))
 
 
 def first_mask(imgs: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
@@ -115,37 +160,85 @@ def _is_first_of_plateau(values: tf.Tensor, top: tf.Tensor) -> tf.Tensor:
     return tf.equal(labels, index) & (tf.gather(bad, labels) <= 0)
 
 
-def _rows_of(indices: tf.Tensor, imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Peaks and values from int64 [P, 4] indices."""
-    samples, rows, cols, channels = tf.unstack(indices, num=4, axis=1)
-    return tf.cast(indices, tf.float32), gather_pixels(imgs, samples, rows, cols, channels)
+def _runs(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The maps cut into runs of pixels above one another.
+
+    Rows of all samples are one below the other here, since peaks do not matter yet. Maxima of
+    whole rows would take twice as long: their pixels are too short a stretch of memory.
+
+    Returns:
+      `maxima` float32 [blocks, W*C] of each run, NaN where one is in it, and `steps` int64
+      [length], from the flat index of a run's first pixel to that of each.
+    """
+    sizes = tf.shape(imgs, out_type=tf.int64)
+    rows, row = sizes[0] * sizes[1], sizes[2] * sizes[3]
+    # The largest power of two that divides the rows.
+    length = tf.clip_by_value(tf.bitwise.bitwise_and(rows, -rows), 1, _MOST_IN_RUN)
+    blocks = rows // length
+    maxima = tf.reduce_max(tf.reshape(imgs, tf.stack([blocks, length, row])), axis=1)
+    return maxima, tf.range(length, dtype=tf.int64) * row
+
+
+def _places(flat: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+    """Flat indices int64 [P] of pixels to `[sample, row, col, channel]` int64 [P, 4]."""
+    # Nothing is divided by a size of 0: then there are no pixels.
+    sizes = tf.maximum(sizes, 1)
+    columns = []
+    for axis in (3, 2, 1):
+        rest = flat // sizes[axis]
+        columns.append(flat - rest * sizes[axis])
+        flat = rest
+    return tf.stack([flat, *reversed(columns)], axis=1)
 
 
 def _strict_body(imgs: tf.Tensor, threshold: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    candidates = flush_subnormals(imgs) > flush_subnormals(threshold)
+    sizes = tf.shape(imgs, out_type=tf.int64)
+    size = tf.size(imgs, out_type=tf.int64)
+    maxima, steps = _runs(imgs)
+    has_nan = tf.math.is_nan(maxima)
+    # A NaN may hide a candidate of its run.
+    promising = _candidates(maxima, threshold) | has_nan
+    flat = tf.reshape(imgs, [-1])
+    none = tf.zeros([0], tf.int64)
 
-    def sparse() -> tf.Tensor:
-        indices = tf.where(candidates)
-        samples, rows, cols, channels = tf.unstack(indices[:, :, None], num=4, axis=1)
-        steps = tf.constant([(0, 0), *_STEPS], tf.int64)
+    def candidates() -> tf.Tensor:
+        block, place = tf.unstack(tf.where(promising), num=2, axis=1)
+        pixels_of_block = tf.size(steps, out_type=tf.int64) * sizes[2] * sizes[3]
+        pixels = (block * pixels_of_block + place)[:, None] + steps
+        return tf.boolean_mask(pixels, _candidates(tf.gather(flat, pixels), threshold))
+
+    def at_few(indices: tf.Tensor) -> tf.Tensor:
+        samples, rows, cols, channels = tf.unstack(
+            _places(indices, sizes)[:, :, None], num=4, axis=1
+        )
+        around = tf.constant([(0, 0), *_STEPS], tf.int64)
         values = flush_subnormals(
             gather_pixels(
-                imgs, samples, rows + steps[:, 0], cols + steps[:, 1], channels, outside=_OUTSIDE
+                imgs, samples, rows + around[:, 0], cols + around[:, 1], channels, outside=_OUTSIDE
             )
         )
-        return tf.boolean_mask(indices, tf.reduce_all(values[:, :1] > values[:, 1:], axis=1))
+        peaks = tf.boolean_mask(indices, tf.reduce_all(values[:, :1] > values[:, 1:], axis=1))
+        # Runs are not in row-major order.
+        return _places(tf.sort(peaks), sizes)
 
-    few = tf.math.count_nonzero(candidates) * _PIXELS_PER_CANDIDATE
-    indices = tf.cond(
-        few <= tf.size(imgs, out_type=tf.int64),
-        sparse,
-        lambda: tf.where(strict_mask(imgs, threshold)),
+    # Counted in float32: sums of integers have no kernel on a GPU.
+    reads = tf.cast(tf.reduce_sum(tf.cast(promising, tf.float32)), tf.int64) * tf.size(
+        steps, out_type=tf.int64
     )
-    return _rows_of(indices, imgs)
+    few_reads = reads * _PIXELS_PER_READ <= size
+    indices = tf.cond(few_reads, candidates, lambda: none)
+    few = few_reads & (tf.size(indices, out_type=tf.int64) * _PIXELS_PER_CANDIDATE <= size)
+    places = tf.cond(
+        few,
+        lambda: at_few(indices),
+        lambda: tf.where(strict_mask(imgs, threshold, tf.reduce_any(has_nan))),
+    )
+    return tf.cast(places, tf.float32), tf.gather_nd(imgs, places)
 
 
 def _first_body(imgs: tf.Tensor, threshold: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return _rows_of(tf.where(first_mask(imgs, threshold)), imgs)
+    places = tf.where(first_mask(imgs, threshold))
+    return tf.cast(places, tf.float32), tf.gather_nd(imgs, places)
 
 
 @guarded(PEAK_OPS.signature("find_local_peaks_first"))

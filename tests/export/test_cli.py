@@ -37,7 +37,7 @@ def peakserve(*arguments, timeout=240, **environment):
 def test_help_names_every_command():
     done = peakserve("--help")
     assert done.returncode == 0
-    for command in ("export", "serve", "verify", "demo"):
+    for command in ("export", "serve", "verify", "bench", "demo"):
         assert f"  {command} " in done.stdout
         assert peakserve(command, "--help").returncode == 0
 

@@ -1,0 +1,13 @@
+"""What the served functions cost beside other ways to the same result, on this machine."""
+
+from __future__ import annotations
+
+# The command line offers these names before TensorFlow is imported; `in_graph` measures them.
+WORKS = (
+    "refine_peaks_local_direction",
+    "find_global_peaks",
+    "find_local_peaks",
+    "smooth_imgs",
+    "refine_peaks_gaussian",
+    "keypoints",
+)
