@@ -187,12 +187,12 @@ def peak_memory(pid):
 
 
 @pytest.fixture(scope="module", params=["saved_model", "robot_dynamic.keras"])
-def robot(request, real_data, tmp_path_factory):
+def robot(request, real_data, tmp_path_factory, long_run):
     chosen = {"image_height": 320, "image_width": 560, "input_scale": 0.5, "pad_to": 8}
     path = real_data / "robot_backbone" / request.param
     root = tmp_path_factory.mktemp("robot")
-    # One of the two forms goes the whole way.
-    replayed = request.param == "saved_model"
+    # One of the two forms goes the whole way with `--long`; a replay of it takes most of the time.
+    replayed = long_run and request.param == "saved_model"
     exported = export(root, path, {**chosen, "window": 13}, replayed=replayed)
     return *exported, load_network(NetworkSource(path))
 
