@@ -144,7 +144,7 @@ def script_text(flags: Sequence[Flag]) -> str:
         'extra="$#"',
         "",
         "# Memory comes from the system: oneDNN keeps what large requests once took, and with it a",
-        "# request of 71 bytes that declares terabytes stops everybody's for ten seconds.",
+        "# request of 88 bytes that declares terabytes stops everybody's for ten seconds.",
         *(f'export {name}="${{{name}:-{value}}}"' for name, value in ENVIRONMENT.items()),
     ]
     for flag in flags:

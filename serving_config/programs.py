@@ -76,7 +76,7 @@ class ServerProgram:
 
 
 # Variables of every server that is started, unless its caller has set them. With oneDNN's own
-# allocator, which a server on a CPU has by default, a request of 71 bytes that declares terabytes
+# allocator, which a server on a CPU has by default, a request of 88 bytes that declares terabytes
 # stops everybody's requests for ten seconds, and what large requests once took is kept for good.
 ENVIRONMENT = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "true"}
 

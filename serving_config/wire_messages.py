@@ -137,6 +137,11 @@ message FileSystemStoragePathSourceConfig.ServableVersionPolicy.Latest
 message FileSystemStoragePathSourceConfig.ServableVersionPolicy.All
 message FileSystemStoragePathSourceConfig.ServableVersionPolicy.Specific
   repeated int64 versions = 1
+message SSLConfig
+  string server_key = 1
+  string server_cert = 2
+  string custom_ca = 3
+  bool client_verify = 4
 message LoggingConfig
   LogCollectorConfig log_collector_config = 1
   SamplingConfig sampling_config = 2

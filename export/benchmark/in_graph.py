@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.benchmark import baselines
-from export.benchmark.result import AT_LEAST, OURS, Goal
+from export.benchmark.result import AT_LEAST, OURS, SHAPES, Goal
 from export.benchmark.timing import BLOCKS, INTERLEAVED, Run
 from export.maps import draw_maps
 from signatures.contract import KeypointOptions
@@ -181,9 +181,8 @@ def local_direction(sizes: Sizes) -> Iterator[Trial]:
         both,
         goals=(Goal(size_of(large), size_of(small), 1.3),),
     )
-    yield from _over_sizes(
-        work, sizes, lambda shape: against(shape, FEW_PEAKS), f", {FEW_PEAKS} peaks"
-    )
+    given = f", {FEW_PEAKS} peaks"
+    yield from _sweep(work, sizes, lambda shape: against(shape, FEW_PEAKS), given, axes=("size",))
     for count in sizes.peaks:
         make = functools.partial(against, sizes.maps, count)
         yield Trial(work, f"{count} peaks", make, axis="peaks", at=count)
@@ -215,8 +214,7 @@ def global_peaks(sizes: Sizes) -> Iterator[Trial]:
             lambda change=change: against(change(maps_of(sizes.maps))),  # type: ignore[misc]
             goals=tuple(goals),
         )
-    yield from _over_sizes(work, sizes, lambda shape: against(maps_of(shape)))
-    yield from _over_batches(work, sizes, lambda shape: against(maps_of(shape)))
+    yield from _sweep(work, sizes, lambda shape: against(maps_of(shape)))
 
 
 def local_peaks(sizes: Sizes) -> Iterator[Trial]:
@@ -258,10 +256,7 @@ def local_peaks(sizes: Sizes) -> Iterator[Trial]:
         )
     few_percent = sizes.densities[0]
     few_given = f", {few_percent:g}% candidates"
-    yield from _over_sizes(work, sizes, lambda shape: against(shape, few_percent, False), few_given)
-    yield from _over_batches(
-        work, sizes, lambda shape: against(shape, few_percent, False), few_given
-    )
+    yield from _sweep(work, sizes, lambda shape: against(shape, few_percent, False), few_given)
 
 
 def smoothing(sizes: Sizes) -> Iterator[Trial]:
@@ -283,8 +278,7 @@ def smoothing(sizes: Sizes) -> Iterator[Trial]:
         )
     largest = sizes.kernels[-1]
     given = f", kernel {largest}x{largest}"
-    yield from _over_sizes(work, sizes, lambda shape: against(shape, largest), given)
-    yield from _over_batches(work, sizes, lambda shape: against(shape, largest), given)
+    yield from _sweep(work, sizes, lambda shape: against(shape, largest), given)
 
 
 def gaussian(sizes: Sizes) -> Iterator[Trial]:
@@ -349,32 +343,26 @@ def keypoints(sizes: Sizes) -> Iterator[Trial]:
         functools.partial(against, sizes.maps, joined=True),
         goals=(Goal(OURS, parts, 1.3),),
     )
-    yield from _over_sizes(work, sizes, against)
-    yield from _over_batches(work, sizes, against)
+    yield from _sweep(work, sizes, against)
 
 
-def _over_sizes(
+def _sweep(
     work: str,
     sizes: Sizes,
     contestants: Callable[[tuple[int, int, int, int]], Mapping[str, Run | None]],
     given: str = "",
+    axes: tuple[str, ...] = SHAPES,
 ) -> Iterator[Trial]:
-    for side in sizes.size:
-        shape = (1, side, side, sizes.maps[3])
-        make = functools.partial(contestants, shape)
-        yield Trial(work, size_of(shape) + given, make, axis="size", at=side)
-
-
-def _over_batches(
-    work: str,
-    sizes: Sizes,
-    contestants: Callable[[tuple[int, int, int, int]], Mapping[str, Run | None]],
-    given: str = "",
-) -> Iterator[Trial]:
-    for samples in sizes.batch:
-        shape = (samples, sizes.sides[0], sizes.sides[0], sizes.maps[3])
-        make = functools.partial(contestants, shape)
-        yield Trial(work, size_of(shape) + given, make, axis="batch", at=samples)
+    """The same contestants over sizes of images, and then over batches."""
+    side, channels = sizes.sides[0], sizes.maps[3]
+    shapes = {
+        "size": {at: (1, at, at, channels) for at in sizes.size},
+        "batch": {at: (at, side, side, channels) for at in sizes.batch},
+    }
+    for axis in axes:
+        for at, shape in shapes[axis].items():
+            make = functools.partial(contestants, shape)
+            yield Trial(work, size_of(shape) + given, make, axis=axis, at=at)
 
 
 TRIALS: dict[str, Callable[[Sizes], Iterator[Trial]]] = {

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from serving_config.embedded import __main__ as program
+
 ARENAS = """
 import ctypes, threading
 from serving_config.embedded.memory import keep_less_memory
@@ -36,3 +40,17 @@ def test_threads_share_two_heaps():
     )
     assert "Arena 0:" in done.stderr
     assert done.stderr.count("Arena ") <= 2
+
+
+def test_the_host_has_it_so_before_there_are_threads(monkeypatch):
+    steps = []
+
+    def stop():
+        steps.append("TensorFlow")
+        raise SystemExit
+
+    monkeypatch.setattr(program, "keep_less_memory", lambda: steps.append("heaps"))
+    monkeypatch.setattr(program, "import_tensorflow", stop)
+    with pytest.raises(SystemExit):
+        program.main(["--port=0"])
+    assert steps == ["heaps", "TensorFlow"]

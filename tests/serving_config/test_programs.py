@@ -60,6 +60,7 @@ def test_docker_is_used_only_when_asked_for_and_never_pulls(machine, tmp_path):
     )
     image = command.index("tensorflow/serving:2.20.0")
     assert command[1:5] == ["run", "--rm", "--init", "--pull=never"]
+    assert "--env=TF_ONEDNN_USE_SYSTEM_ALLOCATOR=true" in command[:image]
     assert "--publish=127.0.0.1:18500:18500" in command[:image]
     assert f"--mount=type=bind,source={tmp_path},target={tmp_path},readonly" in command[:image]
     assert f"--model_base_path={tmp_path}" in command[image:]
