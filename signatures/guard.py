@@ -17,8 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from signatures.contract import InvalidInputError, Rule, SignatureContract, TensorContract
-from signatures.contract.errors import sentence
-from signatures.contract.rules import SMALLEST_NORMAL
+from signatures.contract.rules import SMALLEST_NORMAL, first_refusal
 
 Body = Callable[..., Any]
 
@@ -155,18 +154,22 @@ def guard(
     return results if len(results) > 1 else results[0]
 
 
-def raise_first_refusal(rules: tuple[Rule, ...], tensors: Mapping[str, tf.Tensor]) -> None:
-    """Checks eager tensors.
+def raise_first_refusal(
+    rules: tuple[Rule, ...], inputs: Mapping[str, tf.Tensor | np.ndarray]
+) -> None:
+    """Checks eager tensors or arrays, with NumPy: TensorFlow's small operations took 40% of a call.
 
     Raises:
       InvalidInputError: The sentence of the first broken rule.
     """
-    for rule in rules:
-        if not rule.holds(tensors, _ARITHMETIC):
-            parts = rule.parts(tensors, _ARITHMETIC)
-            raise InvalidInputError(
-                sentence([part.numpy() if tf.is_tensor(part) else part for part in parts])
-            )
+    refusal = first_refusal(rules, {name: _to_look_at(value) for name, value in inputs.items()})
+    if refusal is not None:
+        raise InvalidInputError(refusal)
+
+
+def _to_look_at(value: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
+    """What rules read of an input: of maps the sizes only, which are not fetched from a device."""
+    return value if value.ndim > 2 or isinstance(value, np.ndarray) else value.numpy()
 
 
 def _fail(

@@ -11,3 +11,7 @@ WORKS = (
     "refine_peaks_gaussian",
     "keypoints",
 )
+
+# Those that need a server, or are about what travels to it; `served` measures them.
+SERVED_WORKS = ("grpc", "rest", "predict", "batching", "bytes", "json")
+CLIENTS = (1, 4, 16)

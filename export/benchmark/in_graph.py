@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from export.benchmark import baselines
-from export.benchmark.result import AT_LEAST, OURS, SHAPES, Goal
+from export.benchmark.result import AT_LEAST, OURS, SHAPES, Goal, size_of
 from export.benchmark.timing import BLOCKS, INTERLEAVED, Run
+from export.benchmark.trial import Trial
 from export.maps import draw_maps
 from signatures.contract import KeypointOptions
 from signatures.keypoints import Keypoints
@@ -70,29 +71,6 @@ QUICK = Sizes(
 )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One comparison, not yet measured.
-
-    Attributes:
-      work: Its name in `WORKS`.
-      case: What the contestants are given.
-      contestants: Makes them, ours first; `None` for one that is not installed.
-      order: How they take turns.
-      axis: See `result.Table`.
-      at: See `result.Table`.
-      goals: What is to be reached.
-    """
-
-    work: str
-    case: str
-    contestants: Callable[[], Mapping[str, Run | None]]
-    order: str = INTERLEAVED
-    axis: str = ""
-    at: float = 0.0
-    goals: tuple[Goal, ...] = ()
-
-
 def compiled(function: Callable[..., Any], *specs: tf.TensorSpec) -> Any:
     """A baseline as a graph with the input signature that a served one would have."""
     return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
@@ -137,15 +115,6 @@ def threshold_for(maps: tf.Tensor, percent: float) -> tf.Tensor:
     if percent >= 100:
         return tf.reduce_min(maps) - 1.0
     return tf.constant(np.float32(np.quantile(maps.numpy(), 1 - percent / 100)))
-
-
-def size_of(shape: tuple[int, int, int, int]) -> str:
-    """A shape as the tables write it.
-
-    >>> size_of((8, 256, 256, 13))
-    '8x256x256x13'
-    """
-    return "x".join(map(str, shape))
 
 
 def local_direction(sizes: Sizes) -> Iterator[Trial]:

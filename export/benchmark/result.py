@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ AXES = {
     "batch": "samples of a request",
     "peaks": "peaks of a request",
     "density": "candidates, percent of all pixels",
+    "clients": "clients at a time",
 }
 # Those whose points are shapes of maps.
 SHAPES = ("size", "batch")
@@ -26,21 +28,42 @@ OURS = "peakserve"
 NOT_INSTALLED = "not installed"
 
 
+def size_of(shape: Iterable[int]) -> str:
+    """A shape as the tables write it.
+
+    >>> size_of((8, 256, 256, 13))
+    '8x256x256x13'
+    """
+    return "x".join(map(str, shape))
+
+
 @dataclass(frozen=True)
 class Goal:
-    """A ratio of two times that is to be reached.
+    """A ratio, or a difference, of two contestants that is to be reached.
 
     Attributes:
       of: The contestant whose time is divided.
       by: The contestant by whose time it is divided.
       bound: Of the ratio.
       kind: `at most` or `at least`.
+      unit: `ms` where the times are subtracted instead; empty for a ratio.
     """
 
     of: str
     by: str
     bound: float
     kind: str = AT_MOST
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """What is computed."""
+        return f"{self.of} - {self.by}, {self.unit}" if self.unit else f"{self.of} / {self.by}"
+
+    def measure(self, times: Times) -> float:
+        """What was reached."""
+        if self.unit:
+            return 1e3 * times.difference(self.of, self.by)
+        return times.ratio(self.of, self.by)
 
     def is_met(self, ratio: float) -> bool:
         """Whether a measured ratio is within the bound.
@@ -60,12 +83,18 @@ class Row:
       milliseconds: The median of its times; `None` if it could not run.
       ratio: Its time by that of the first contestant, by paired medians.
       note: Why it could not run.
+      p90: Under load, what nine of ten requests stay below, in milliseconds.
+      p99: Under load, what 99 of 100 requests stay below, in milliseconds.
+      per_second: Under load, requests of all clients in a second.
     """
 
     contestant: str
     milliseconds: float | None
     ratio: float | None
     note: str = ""
+    p90: float | None = None
+    p99: float | None = None
+    per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +136,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class WireSizes:
+    """What a frame takes on the wire, by how it is sent.
+
+    Attributes:
+      frame: Which frames.
+      bytes: How it is sent to the bytes of a request for one frame; maps first.
+    """
+
+    frame: str
+    bytes: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One run of the command.
 
@@ -116,6 +158,8 @@ class Benchmark:
       maps: Shape of the maps where a case names none.
       machine: What it ran on, by name.
       tables: In the order of measuring.
+      server: What hosted the models; empty where nothing was served.
+      sizes: What frames take on the wire.
     """
 
     rounds: int
@@ -123,6 +167,8 @@ class Benchmark:
     maps: str
     machine: dict[str, str]
     tables: tuple[Table, ...]
+    server: str = ""
+    sizes: tuple[WireSizes, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """What JSON is made of."""
@@ -159,8 +205,13 @@ def table_of(
     first = next(iter(times.seconds))
     rows = [Row(name, 1e3 * times.median(name), times.ratio(name, first)) for name in times.seconds]
     rows += [Row(name, None, None, NOT_INSTALLED) for name in missing]
-    figures = []
-    for goal in goals:
-        ratio = times.ratio(goal.of, goal.by)
-        figures.append(Figure(goal, ratio, goal.is_met(ratio)))
-    return Table(work, case, order, axis, at, tuple(rows), tuple(figures))
+    return Table(work, case, order, axis, at, tuple(rows), figures_of(goals, times))
+
+
+def figures_of(goals: tuple[Goal, ...], times: Times) -> tuple[Figure, ...]:
+    """What was reached of goals."""
+    measured = [goal.measure(times) for goal in goals]
+    return tuple(
+        Figure(goal, reached, goal.is_met(reached))
+        for goal, reached in zip(goals, measured, strict=True)
+    )

@@ -20,7 +20,7 @@ BLOCKS = "blocks"
 _SHORTEST = 1e-9
 
 
-def _nothing() -> None:
+def after_nothing() -> None:
     """No progress is shown."""
 
 
@@ -48,13 +48,22 @@ class Times:
         # A clock may be too coarse to see the baseline.
         return statistics.median(time / max(other, _SHORTEST) for time, other in pairs)
 
+    def difference(self, name: str, baseline: str) -> float:
+        """The median over the rounds of how much longer a contestant took, in seconds.
+
+        >>> Times({"ours": (1.0, 10.0, 1.0), "other": (2.0, 20.0, 3.0)}).difference("other", "ours")
+        2.0
+        """
+        pairs = zip(self.seconds[name], self.seconds[baseline], strict=True)
+        return statistics.median(time - other for time, other in pairs)
+
 
 def interleaved(
     runs: Mapping[str, Run],
     rounds: int,
     *,
     clock: Clock = time.perf_counter,
-    after_each: Callable[[], None] = _nothing,
+    after_each: Callable[[], None] = after_nothing,
 ) -> Times:
     """Every contestant once a round, in their order: each finds the caches as another left them.
 
@@ -79,7 +88,7 @@ def in_blocks(
     rounds: int,
     *,
     clock: Clock = time.perf_counter,
-    after_each: Callable[[], None] = _nothing,
+    after_each: Callable[[], None] = after_nothing,
 ) -> Times:
     """All rounds of one contestant, then those of the next: each finds the caches its own.
 
