@@ -21,7 +21,7 @@ from export.replay import ReplayCounts, replay
 from export.store import Unchanged, VersionStore
 from export.warmup import Shape, check_shapes, default_shapes, write_warmup
 from serving_config.batching import write_batching_file
-from signatures.batching import BATCH_THREADS, MOST_BATCHES
+from signatures.batching import BATCH_THREADS, MOST_BATCHES, timeout_micros
 from signatures.contract import ModelContract
 from signatures.keypoints import Keypoints
 from signatures.peak_ops import PeakOps
@@ -76,7 +76,7 @@ def write_saved_model(
         write_batching_file(
             directory,
             max_batch=module.options.max_batch,
-            timeout_micros=int(module.options.batch_timeout * 1000),
+            timeout_micros=timeout_micros(module.options),
             max_enqueued=MOST_BATCHES,
             threads=BATCH_THREADS,
         )

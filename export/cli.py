@@ -14,6 +14,7 @@ from export.commands.config import config
 from export.commands.doctor import doctor
 from export.commands.versions import versions
 from serving_config.tls import ClientTls
+from signatures.contract import contract_with
 
 
 class Commands(click.Group):
@@ -104,6 +105,9 @@ def export(
     if backbone_output is not None and not with_network:
         raise click.UsageError("--backbone-output needs --backbone")
     family_options = options.options_of(context, model, chosen, with_network=with_network)
+    if not with_network:
+        # Impossible options are said before TensorFlow is imported, which takes seconds.
+        contract_with(model, family_options)
     _import_tensorflow()
     from export.network_source import NetworkSource
     from export.publishing import export_and_tell
@@ -213,6 +217,12 @@ def verify(
         server = ",".join(filter(None, [address, rest_address]))
     elif rest_address:
         raise click.UsageError("--rest-address needs --address: status is asked over gRPC")
+    from export.hosting import require_server
+    from export.maps import load_maps
+
+    require_server(server, has_model=model_root is not None)
+    if maps_path is not None:
+        load_maps(maps_path)
     _import_tensorflow()
     from export.proof import verify_and_tell
 
@@ -256,6 +266,12 @@ def accuracy(as_json: bool, data: tuple[Path, ...], window: int) -> None:
 @options.timeout_option
 def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) -> None:
     """Export, host, query over gRPC and REST, and prove the answers equal to eager."""
+    from export.hosting import require_server
+    from export.maps import load_maps
+
+    require_server(server)
+    if maps_path is not None:
+        load_maps(maps_path)
     click.echo("importing TensorFlow ...", err=True)
     _import_tensorflow()
     from export.demo import run_demo

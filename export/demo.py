@@ -18,7 +18,6 @@ from export.proof import (
 )
 from export.publishing import export_and_tell
 from export.snippets import curl_snippet
-from serving_config.programs import find_server, split_addresses
 from signatures.contract import PEAK_OPS
 
 
@@ -29,9 +28,6 @@ def run_demo(model_root: Path, server: str, *, maps_path: Path | None, timeout: 
       VerificationError: A served output differs from eager.
     """
     console = new_console()
-    # A server that is not there is said before anything is exported.
-    if not split_addresses(server):
-        find_server(server)
     samples = read_or_draw(maps_path, PEAK_OPS, console)
     _, height, width, channels = samples.maps.shape
     maps = {"height": height, "width": width, "channels": channels}

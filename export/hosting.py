@@ -79,6 +79,25 @@ def require_version(model: str, model_root: Path, version: int | None = None) ->
     return store.version_path(versions[-1] if version is None else version)
 
 
+def require_server(server: str, *, has_model: bool = True) -> None:
+    """Refuses what could be neither reached nor started, before anything slow is done.
+
+    Args:
+      server: A `--server` option.
+      has_model: Whether there is a model for a server that is started.
+
+    Raises:
+      ServerStartError: There is no such server, or nothing to host.
+    """
+    if split_addresses(server):
+        return
+    if not has_model:
+        raise ServerStartError(
+            "expected --address of a running server or --model-root, got neither"
+        )
+    find_server(server)
+
+
 @contextmanager
 def hosted(
     server: str,
@@ -109,10 +128,8 @@ def hosted(
         return
     if tls is not None:
         raise ServerStartError("expected --address of a running server with --tls-..., got none")
-    if base_path is None:
-        raise ServerStartError(
-            "expected --address of a running server or --model-root, got neither"
-        )
+    require_server(server, has_model=base_path is not None)
+    assert base_path is not None
     from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
     from serving_config.process import ModelServer
 

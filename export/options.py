@@ -155,7 +155,11 @@ def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
             "join requests inside the graph, by the model server, or not at all.",
         ),
         option("max-batch", int, "most samples of one batch, and of one run of the network."),
-        option("batch-timeout", float, "longest wait for mates, milliseconds."),
+        option(
+            "batch-timeout",
+            float,
+            "longest wait for mates, milliseconds; up to 1 batches fill only while others run.",
+        ),
         click.option(
             "--backbone",
             "backbone_path",

@@ -12,7 +12,11 @@ import tensorflow as tf
 
 from signatures.contract import KeypointOptions, TensorContract
 
-BATCH_THREADS = 4
+# One batch runs while the next one fills: with four of them on two cores batches stay small, and 16
+# clients got 0.98 of what they get unbatched instead of 1.02 to 1.09.
+BATCH_THREADS = 2
+# The scheduler looks for batches whose time is over once in this time.
+_LOOKS_MICROS = 1000
 # Requests wait in memory; beyond this the server answers UNAVAILABLE.
 MOST_BATCHES = 100
 
@@ -34,13 +38,27 @@ def batched(name: str, body: Body, options: KeypointOptions) -> Body:
             function = tf.nondifferentiable_batch_function(
                 num_batch_threads=BATCH_THREADS,
                 max_batch_size=options.max_batch,
-                batch_timeout_micros=int(options.batch_timeout * 1000),
+                batch_timeout_micros=timeout_micros(options),
                 max_enqueued_batches=MOST_BATCHES,
                 autograph=False,
             )(body)
             return tuple(function(*tensors))
 
     return call
+
+
+def timeout_micros(options: KeypointOptions) -> int:
+    """What a scheduler is told, so that no request waits longer than `batch_timeout`.
+
+    A batch whose time is over is found at the scheduler's next look: told 1 ms, a single client
+    waited 2.0 ms more than unbatched, and told 0, when batches fill only while others run, 0.3 ms.
+
+    >>> timeout_micros(KeypointOptions(batch_timeout=2.5))
+    1500
+    >>> timeout_micros(KeypointOptions(batch_timeout=1.0))
+    0
+    """
+    return max(0, int(options.batch_timeout * 1000) - _LOOKS_MICROS)
 
 
 def in_runs(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from export.case import Case
+from export.verification import Expected
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
 from serving_config.process import ModelServer
 from serving_config.programs import EMBEDDED_HOST, find_server
@@ -37,6 +39,18 @@ def _example_of(tensor: TensorContract) -> np.ndarray:
     if tensor.example is None:
         return np.full([size or 8 for size in tensor.static_shape], 9, tensor.dtype)
     return np.asarray(tensor.example, tensor.dtype)
+
+
+def answered_once(eager: Callable[[Case], Expected]) -> Callable[[Case], Expected]:
+    """The same answers; a case that several transports are compared on is computed once."""
+    answers: dict[str, Expected] = {}
+
+    def answer(case: Case) -> Expected:
+        if case.id not in answers:
+            answers[case.id] = eager(case)
+        return answers[case.id]
+
+    return answer
 
 
 def write_keypoints(folder: Path, networks) -> Path:

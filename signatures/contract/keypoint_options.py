@@ -37,7 +37,8 @@ class KeypointOptions:
       batching: `in-graph` (a batcher behind each signature's own shape check), `server` (the
         model server's batcher) or `none`.
       max_batch: Most samples of one batch, and of one run of the network.
-      batch_timeout: Longest wait for a batch to fill, in milliseconds.
+      batch_timeout: Longest wait for mates, in milliseconds. Up to 1 nobody waits: batches fill
+        while others run.
       backbone: Whether a network turns images into maps: adds the signatures of images.
       image_height: Hi, `None` for any; batching of images needs both.
       image_width: Wi, `None` for any.

@@ -88,9 +88,18 @@ def test_errors_are_one_sentence(tmp_path, arguments, text):
     assert len(done.stderr.splitlines()) <= 5
 
 
-def test_export_numbers_versions_and_never_overwrites(tmp_path):
-    root = tmp_path / "models"
-    first = peakserve("export", "--model-root", root)
+NARROW = ["--max-window", 5, "--max-crop-elements", 5000, "--max-sigma", 3]
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A model root, and how the export of a model with narrow bounds into it went."""
+    root = tmp_path_factory.mktemp("narrow") / "models"
+    return root, peakserve("export", "--model-root", root, *NARROW)
+
+
+def test_export_numbers_versions_and_never_overwrites(narrow):
+    root, first = narrow
     assert re.fullmatch(
         r"replayed \d[\d,]+ cases, \d[\d,]+ numbers equal to eager\n"
         r"warm-up of 11 signatures: the slowest first request takes .* ms after it\n"
@@ -101,7 +110,7 @@ def test_export_numbers_versions_and_never_overwrites(tmp_path):
         first.stderr
         == "tracing and staging ...\nexamining ...\nreplaying in a fresh process ...\npublishing ...\n"
     )
-    again = peakserve("export", "--model-root", root, "--version", 1)
+    again = peakserve("export", "--model-root", root, "--version", 1, *NARROW)
     assert again.returncode == 1
     assert again.stderr.startswith("Error: version 1 exists already in")
     assert [path.name for path in (root / "peak_ops").iterdir()] == ["1"]
@@ -281,12 +290,11 @@ def test_inspect_needs_no_server_and_shows_everything(published):
     assert done.stdout.count("curl --silent") == done.stdout.count("with GrpcClient") == 11
 
 
-def test_verify_takes_its_bounds_from_the_manifest(tmp_path, kind):
-    narrow = ["--max-window", 5, "--max-crop-elements", 5000, "--max-sigma", 3]
-    done = peakserve("export", "--model-root", tmp_path, *narrow)
-    assert done.returncode == 0, done.stderr
+def test_verify_takes_its_bounds_from_the_manifest(narrow, kind):
+    root, exported = narrow
+    assert exported.returncode == 0, exported.stderr
     server = "binary" if kind == "stock" else "embedded"
-    done = peakserve("verify", "--model-root", tmp_path, "--server", server)
+    done = peakserve("verify", "--model-root", root, "--server", server)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

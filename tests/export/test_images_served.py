@@ -33,6 +33,8 @@ from serving_config.rest_client import RestClient
 from signatures import find_global_peaks, refine_peaks_gaussian
 from signatures.keypoints import Keypoints
 
+from ..families import answered_once
+
 TRANSPORTS = ["gRPC", "REST", "REST rows"]
 
 
@@ -77,8 +79,14 @@ def host(request, toy):
         yield server
 
 
+@pytest.fixture(scope="module")
+def eager(toy):
+    module, _ = toy
+    return answered_once(Eager(module.contract, module.network))
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_every_case_equals_eager(host, toy, transport):
+def test_every_case_equals_eager(host, toy, eager, transport):
     module, _ = toy
     cases = [
         case
@@ -86,7 +94,6 @@ def test_every_case_equals_eager(host, toy, transport):
         if case.signature in ("images", "encoded_images")
     ]
     with client_of(transport, host, module.contract) as client:
-        eager = Eager(module.contract, module.network)
         report = verify(cases, [client], eager, module.contract)
     report.raise_if_different()
     assert sum(tally.cases + tally.refusals for tally in report.tallies) == len(cases)

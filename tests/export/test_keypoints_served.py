@@ -32,6 +32,8 @@ from serving_config.rest_client import RestClient
 from signatures.contract import KeypointOptions
 from signatures.keypoints import Keypoints
 
+from ..families import answered_once
+
 FIXED = {"height": 16, "width": 20, "channels": 3, "max_batch": 8, "max_peaks": 5}
 FIRST = KeypointOptions(**FIXED, refinement="gaussian")
 SECOND = KeypointOptions(**FIXED, refinement="local", output_stride=4.0)
@@ -68,10 +70,17 @@ def host(request, versions):
         yield server
 
 
+@pytest.fixture(scope="module")
+def answers():
+    """What eager says of each version, by contract."""
+    contracts = [Keypoints(options).contract for options in (FIRST, SECOND)]
+    return [(contract, answered_once(Eager(contract))) for contract in contracts]
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("transport", ["gRPC", "REST", "REST rows"])
-def test_every_case_equals_eager(host, transport, version):
-    contract = Keypoints([FIRST, SECOND][version - 1]).contract
+def test_every_case_equals_eager(host, answers, transport, version):
+    contract, eager = answers[version - 1]
     contracts = {"keypoints": contract}
     about = {"model": "keypoints", "contracts": contracts}
     with (
@@ -80,7 +89,7 @@ def test_every_case_equals_eager(host, transport, version):
         else RestClient(host.rest_address, rows=transport == "REST rows", **about)
     ) as client:
         cases = make_cases(MAPS, contract)
-        report = verify(cases, [client], Eager(contract), contract, version=version, exact=True)
+        report = verify(cases, [client], eager, contract, version=version, exact=True)
     report.raise_if_different()
 
 
@@ -267,7 +276,7 @@ def test_batching_by_the_server_has_its_file(tmp_path):
     directory = export_model(tmp_path, Keypoints(options)).directory
     assert (directory / "batching_params.pbtxt").read_text().splitlines() == [
         "max_batch_size { value: 8 }",
-        "batch_timeout_micros { value: 2500 }",
+        "batch_timeout_micros { value: 1500 }",
         "max_enqueued_batches { value: 100 }",
         "num_batch_threads { value: 4 }",
     ]
