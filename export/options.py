@@ -123,42 +123,49 @@ IMAGE_OPTIONS = (
 
 def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that fix a `keypoints` model."""
+    return _decorated(command, (*_model_options(), *_batching_options()))
 
-    def option(name: str, kind: Any, text: str, **more: Any) -> Callable[..., Any]:
-        default = getattr(_DEFAULTS, name.replace("-", "_"))
-        shown = default is not None and not more
-        return click.option(
-            f"--{name}",
-            type=kind,
-            default=default,
-            show_default=shown,
-            help=f"keypoints: {text}",
-            **more,
-        )
 
-    options = (
-        option("height", int, "rows of the maps; batching needs it fixed."),
-        option("width", int, "columns of the maps; batching needs it fixed."),
-        option("channels", int, "landmarks; batching needs it fixed."),
-        option("refinement", click.Choice(REFINEMENTS), "the sub-pixel method."),
-        option("window", int, "window of integral and gaussian, pixels of the map."),
-        option("threshold", float, "confidences above it are valid."),
-        option("max-peaks", int, "most local peaks of a sample."),
-        option(
+def untuned_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same without those of batching."""
+    return _decorated(command, _model_options())
+
+
+def _decorated(
+    command: Callable[..., None], options: tuple[Callable[..., Any], ...]
+) -> Callable[..., None]:
+    for decorate in reversed(options):
+        command = decorate(command)
+    return command
+
+
+def _option(name: str, kind: Any, text: str, **more: Any) -> Callable[..., Any]:
+    """One that is a field of `KeypointOptions`, with its default."""
+    default = getattr(_DEFAULTS, name.replace("-", "_"))
+    shown = default is not None and not more
+    return click.option(
+        f"--{name}",
+        type=kind,
+        default=default,
+        show_default=shown,
+        help=f"keypoints: {text}",
+        **more,
+    )
+
+
+def _model_options() -> tuple[Callable[..., Any], ...]:
+    return (
+        _option("height", int, "rows of the maps; batching needs it fixed."),
+        _option("width", int, "columns of the maps; batching needs it fixed."),
+        _option("channels", int, "landmarks; batching needs it fixed."),
+        _option("refinement", click.Choice(REFINEMENTS), "the sub-pixel method."),
+        _option("window", int, "window of integral and gaussian, pixels of the map."),
+        _option("threshold", float, "confidences above it are valid."),
+        _option("max-peaks", int, "most local peaks of a sample."),
+        _option(
             "output-stride",
             float,
             "pixels of the network's input per pixel of the map; found out with --backbone.",
-        ),
-        option(
-            "batching",
-            click.Choice(BATCHING),
-            "join requests inside the graph, by the model server, or not at all.",
-        ),
-        option("max-batch", int, "most samples of one batch, and of one run of the network."),
-        option(
-            "batch-timeout",
-            float,
-            "longest wait for mates, milliseconds; up to 1 batches fill only while others run.",
         ),
         click.option(
             "--backbone",
@@ -171,23 +178,36 @@ def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
             "--backbone-output",
             help="keypoints: which output of the network holds the maps, if it has several.",
         ),
-        option("image-height", int, "rows of the images; batching of images needs it fixed."),
-        option("image-width", int, "columns of the images; batching of images needs it fixed."),
-        option("input-scale", float, "pixels of the network's input per pixel of the image."),
-        option("pad-to", int, "the network's input is padded to a multiple of it."),
-        option("input-max", float, "what a white pixel is in the network's input."),
-        option("grayscale", bool, "images have one channel, not three.", is_flag=True),
-        option(
+        _option("image-height", int, "rows of the images; batching of images needs it fixed."),
+        _option("image-width", int, "columns of the images; batching of images needs it fixed."),
+        _option("input-scale", float, "pixels of the network's input per pixel of the image."),
+        _option("pad-to", int, "the network's input is padded to a multiple of it."),
+        _option("input-max", float, "what a white pixel is in the network's input."),
+        _option("grayscale", bool, "images have one channel, not three.", is_flag=True),
+        _option(
             "coordinates",
             click.Choice(COORDINATES),
             "scaled: x stride / scale, as SLEAP's networks; half-pixel: as geometric resizing.",
         ),
-        option("max-pixels", int, "most pixels of one picture."),
-        option("max-samples", int, "most samples of one request, where they may be small."),
+        _option("max-pixels", int, "most pixels of one picture."),
+        _option("max-samples", int, "most samples of one request, where they may be small."),
     )
-    for decorate in reversed(options):
-        command = decorate(command)
-    return command
+
+
+def _batching_options() -> tuple[Callable[..., Any], ...]:
+    return (
+        _option(
+            "batching",
+            click.Choice(BATCHING),
+            "join requests inside the graph, by the model server, or not at all.",
+        ),
+        _option("max-batch", int, "most samples of one batch, and of one run of the network."),
+        _option(
+            "batch-timeout",
+            float,
+            "longest wait for mates, milliseconds; up to 1 batches fill only while others run.",
+        ),
+    )
 
 
 server_option = click.option(

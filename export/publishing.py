@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from export.warmup import Shape
 from serving_config.batching import BATCHING_FLAGS
 from signatures.contract import KeypointOptions, contract_with
 from signatures.keypoints import Keypoints
+from signatures.network import Network
 
 
 def export_and_tell(
@@ -89,6 +90,27 @@ def _with_network(source: NetworkSource, chosen: Mapping[str, Any]) -> Keypoints
         f"{options.channels} channels, stride {options.output_stride:g}"
     )
     return Keypoints(options, network)
+
+
+def options_and_network(
+    source: NetworkSource | None, chosen: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], tuple[KeypointOptions, Network | None]]:
+    """Makes variants of a `keypoints` model, of which all share one network.
+
+    Args:
+      source: Where the network comes from, if there is one.
+      chosen: Options that all variants have.
+
+    Returns:
+      From further options to all options and the network.
+
+    Raises:
+      BackboneError: A network that cannot be used.
+    """
+    if source is None:
+        return lambda more: (KeypointOptions(**{**chosen, **more}), None)
+    network = load_network(source, channels=1 if chosen.get("grayscale") else 3)
+    return lambda more: (options_with(network, {**chosen, **more}), network)
 
 
 def _about_batching(options: KeypointOptions) -> Iterator[str]:

@@ -94,6 +94,10 @@ def bench(
         if work not in known:
             fix = "needs --server" if server is None else "is measured without --server"
             raise click.UsageError(f"--work {work} {fix}")
+    if server is not None:
+        from export.hosting import require_server
+
+        require_server(server)
     if not context.find_root().params.get("debug"):
         from serving_config.quiet import import_tensorflow
 

@@ -74,6 +74,14 @@ def test_a_table_has_ours_first_what_is_missing_last_and_the_goals():
     ]
 
 
+def test_a_goal_may_be_a_difference():
+    times = Times({"ours": (0.002, 0.013), "other": (0.001, 0.010)})
+    goal = Goal("ours", "other", 2.0, unit="ms")
+    assert str(goal) == "ours - other, ms"
+    assert goal.measure(times) == pytest.approx(2.0)
+    assert Goal("ours", "other", 2.0).measure(times) == pytest.approx(1.65)
+
+
 def test_json_is_the_tables(tmp_path):
     table = table_of(Times({"ours": (1.0,)}), work="work", case="case", order="blocks")
     Benchmark(1, True, "1x8x8x1", {"processor": "two cores"}, (table,)).write(tmp_path / "out.json")
@@ -81,4 +89,5 @@ def test_json_is_the_tables(tmp_path):
     assert data["machine"] == {"processor": "two cores"}
     assert data["tables"][0]["rows"] == [
         {"contestant": "ours", "milliseconds": 1000.0, "ratio": 1.0, "note": ""}
+        | {"p90": None, "p99": None, "per_second": None}
     ]

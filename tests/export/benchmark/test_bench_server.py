@@ -1,0 +1,121 @@
+"""The command `bench --server`, as users run it: small sizes, no time is checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.benchmark import SERVED_WORKS
+from export.benchmark.frames_on_wire import wire_sizes
+from export.image_cases import draw_images
+from export.maps import draw_maps
+from signatures.contract import KeypointOptions
+
+ROOT = Path(__file__).parents[3]
+CLIENTS = (1, 2)
+
+
+def peakserve(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "export", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    clients = [part for count in CLIENTS for part in ("--clients", count)]
+    options = ["--quick", "--rounds", 2, *clients, "--out", folder / "bench.json"]
+    return peakserve("bench", "--server", "embedded", *options)
+
+
+def tables(folder, work):
+    data = json.loads((folder / "bench.json").read_text())
+    return [table for table in data["tables"] if table["work"] == work]
+
+
+def test_everything_is_measured(done, folder):
+    assert done.returncode == 0, done.stderr
+    assert "server: peakserve embedded host" in done.stdout
+    assert {work for work in SERVED_WORKS if tables(folder, work)} == set(SERVED_WORKS) - {"bytes"}
+    (sizes,) = json.loads((folder / "bench.json").read_text())["sizes"]
+    assert list(sizes["bytes"]) == ["float32 maps", "float32 maps over REST", "quantized"]
+
+
+@pytest.mark.parametrize(
+    ("work", "contestants"),
+    [
+        ("grpc", ["peakserve", "raw bytes", "eager"]),
+        ("rest", ["peakserve", "raw bytes", "over gRPC"]),
+        ("batching", ["in-graph", "unbatched"]),
+    ],
+)
+def test_latency_and_throughput_at_each_number_of_clients(done, folder, work, contestants):
+    for table, clients in zip(tables(folder, work), CLIENTS, strict=True):
+        assert (table["axis"], table["at"]) == ("clients", clients)
+        names = [row["contestant"] for row in table["rows"]]
+        assert names == [name for name in contestants if name != "eager" or clients == 1]
+        for row in table["rows"]:
+            assert 0 < row["milliseconds"] <= row["p90"] <= row["p99"]
+            assert row["per_second"] > 0
+
+
+def test_what_is_to_be_reached(done):
+    reach = done.stdout.split("to be reached")[1]
+    assert "peakserve / raw bytes" in reach
+    assert "in-graph - unbatched, ms" in reach
+    assert "unbatched / in-graph" in reach
+    assert "Python's json / peakserve" in reach
+    assert "missed" not in reach
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--work", "grpc"], "--work grpc needs --server"),
+        (["--server", "auto", "--work", "smooth_imgs"], "smooth_imgs is measured without --server"),
+        (["--server", "nope"], "expected the server auto, binary, embedded, docker"),
+    ],
+    ids=["work of a server", "work of the graph", "no such server"],
+)
+def test_bad_options_are_refused(arguments, text):
+    done = peakserve("bench", *arguments)
+    assert done.returncode in (1, 2)
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_running_server_is_asked_for_what_it_hosts(server):
+    address = f"{server.grpc_address},{server.rest_address}"
+    options = ["--quick", "--rounds", 1, "--clients", 1, "--work", "grpc", "--work", "batching"]
+    done = peakserve("bench", "--server", address, *options)
+    assert done.returncode == 0, done.stderr
+    assert "find_global_peaks 1x16x16x3, 1 client" in done.stdout
+    assert "unbatched" not in done.stdout
+
+
+def test_bytes_of_a_frame_are_counted():
+    maps = draw_maps(3, 8, 10, 2)[0]
+    images = draw_images(3, KeypointOptions(image_height=32, image_width=40))
+    sizes = wire_sizes(maps, images)
+    assert sizes.frame == "maps 8x10x2, images 32x40x3"
+    payloads = {"float32 maps": 8 * 10 * 2 * 4, "quantized": 8 * 10 * 2, "images": 32 * 40 * 3}
+    for name, payload in payloads.items():
+        assert payload < sizes.bytes[name] < payload + 120
+    assert sizes.bytes["float32 maps over REST"] > 2 * sizes.bytes["float32 maps"]
+    assert sizes.bytes["encoded_images, JPEG 95"] < sizes.bytes["images"]
