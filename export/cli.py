@@ -221,7 +221,7 @@ def verify(
     from export.hosting import require_server
     from export.maps import load_maps
 
-    require_server(server, has_model=model_root is not None)
+    require_server(server, has_model=model_root is not None, tls=tls)
     if maps_path is not None:
         load_maps(maps_path)
     _import_tensorflow()

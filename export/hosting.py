@@ -79,18 +79,21 @@ def require_version(model: str, model_root: Path, version: int | None = None) ->
     return store.version_path(versions[-1] if version is None else version)
 
 
-def require_server(server: str, *, has_model: bool = True) -> None:
+def require_server(server: str, *, has_model: bool = True, tls: ClientTls | None = None) -> None:
     """Refuses what could be neither reached nor started, before anything slow is done.
 
     Args:
       server: A `--server` option.
       has_model: Whether there is a model for a server that is started.
+      tls: How a running server is to be spoken to.
 
     Raises:
       ServerStartError: There is no such server, or nothing to host.
     """
     if split_addresses(server):
         return
+    if tls is not None:
+        raise ServerStartError("expected --address of a running server with --tls-..., got none")
     if not has_model:
         raise ServerStartError(
             "expected --address of a running server or --model-root, got neither"
@@ -126,9 +129,7 @@ def hosted(
         wait_for_version(grpc_address, model, version, seconds=seconds, tls=tls)
         yield Host(grpc_address, rest_address, f"the server at {grpc_address}", tls=tls)
         return
-    if tls is not None:
-        raise ServerStartError("expected --address of a running server with --tls-..., got none")
-    require_server(server, has_model=base_path is not None)
+    require_server(server, has_model=base_path is not None, tls=tls)
     assert base_path is not None
     from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
     from serving_config.process import ModelServer

@@ -97,7 +97,7 @@ def bench(
     if server is not None:
         from export.hosting import require_server
 
-        require_server(server)
+        require_server(server, tls=tls)
     if not context.find_root().params.get("debug"):
         from serving_config.quiet import import_tensorflow
 

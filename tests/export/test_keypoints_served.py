@@ -278,7 +278,7 @@ def test_batching_by_the_server_has_its_file(tmp_path):
         "max_batch_size { value: 8 }",
         "batch_timeout_micros { value: 1500 }",
         "max_enqueued_batches { value: 100 }",
-        "num_batch_threads { value: 4 }",
+        "num_batch_threads { value: 2 }",
     ]
 
 

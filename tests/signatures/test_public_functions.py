@@ -14,6 +14,7 @@ HELPERS = {
     "batching.batched": "a body behind a batcher of its own",
     "batching.in_runs": "a large request cut into runs",
     "batching.no_samples": "what zero samples give",
+    "batching.timeout_micros": "the option as the scheduler understands it",
     "crops.crop_body": "crops without the guard, for bodies that need them",
     "crops.ensure_odd": "arithmetic of every window, usable by itself",
     "frames.nominal_placement": "points of maps in the image, by stride and scale",

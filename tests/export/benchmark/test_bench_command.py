@@ -110,10 +110,10 @@ def test_bad_options_are_refused(arguments, text):
 
 def test_without_matplotlib_curves_are_refused_before_measuring(tmp_path, monkeypatch):
     from export.benchmark.plots import PlotsError
-    from export.benchmark.report import bench_and_tell
+    from export.benchmark.run import told
 
     # As Python marks a module that must not be imported.
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PlotsError, match="pip install 'peakserve\\[plots\\]'"):
-        bench_and_tell([WORK], 1, quick=True, out=None, plots=tmp_path / "plots")
+        told(lambda console: pytest.fail("measured"), plots=tmp_path / "plots")
     assert not (tmp_path / "plots").exists()
