@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,22 @@ def predict_request(
     Raises:
       ValueError: Both version and label were given, or an array's dtype cannot be sent.
     """
+    parts = framed(1, [_spec_bytes(query)])
+    for name in sorted(inputs):
+        parts += map_entry(2, name, tensor_parts(inputs[name], as_content=True))
+    for name in output_filter:
+        parts += framed(3, [name.encode()])
+    return b"".join(parts)
+
+
+# A client asks for the same servable again and again.
+@functools.lru_cache(maxsize=256)
+def _spec_bytes(query: ModelQuery) -> bytes:
+    """A `ModelSpec`.
+
+    Raises:
+      ValueError: Both version and label were given.
+    """
     if query.version is not None and query.label is not None:
         raise ValueError("a request names a version or a label, not both")
     spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
@@ -90,12 +107,8 @@ def predict_request(
         spec.version.value = query.version
     if query.label is not None:
         spec.version_label = query.label
-    parts = framed(1, [spec.SerializeToString()])
-    for name in sorted(inputs):
-        parts += map_entry(2, name, tensor_parts(inputs[name], as_content=True))
-    for name in output_filter:
-        parts += framed(3, [name.encode()])
-    return b"".join(parts)
+    encoded: bytes = spec.SerializeToString()
+    return encoded
 
 
 def read_predict_request(message: bytes) -> PredictCall:

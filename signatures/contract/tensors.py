@@ -8,6 +8,7 @@ known when the function has run.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -151,9 +152,18 @@ def resolve_shape(
     for dimension in tensor.shape:
         if isinstance(dimension, int):
             shape.append(dimension)
-        elif odd_of := _ODD_OF.fullmatch(dimension):
-            shape.append(int(round_up_to_odd(int(scalars[odd_of[1]]))))
-        else:
-            factors = [sizes.get(name, UNKNOWN) for name in dimension.split("*")]
-            shape.append(UNKNOWN if UNKNOWN in factors else math.prod(factors))
+            continue
+        odd_of, names = _parsed_dimension(dimension)
+        if odd_of:
+            shape.append(int(round_up_to_odd(int(scalars[odd_of]))))
+            continue
+        factors = [sizes.get(name, UNKNOWN) for name in names]
+        shape.append(UNKNOWN if UNKNOWN in factors else math.prod(factors))
     return tuple(shape)
+
+
+@functools.cache
+def _parsed_dimension(dimension: str) -> tuple[str, tuple[str, ...]]:
+    """The scalar of an `ensure_odd(...)`, or empty; and the factors of a product."""
+    odd_of = _ODD_OF.fullmatch(dimension)
+    return (odd_of[1], ()) if odd_of else ("", tuple(dimension.split("*")))
