@@ -83,14 +83,7 @@ def predict_request(
     Raises:
       ValueError: Both version and label were given, or an array's dtype cannot be sent.
     """
-    if query.version is not None and query.label is not None:
-        raise ValueError("a request names a version or a label, not both")
-    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
-    if query.version is not None:
-        spec.version.value = query.version
-    if query.label is not None:
-        spec.version_label = query.label
-    parts = framed(1, [spec.SerializeToString()])
+    parts = framed(1, [spec_of(query).SerializeToString()])
     for name in sorted(inputs):
         parts += map_entry(2, name, tensor_parts(inputs[name], as_content=True))
     for name in output_filter:
@@ -104,7 +97,7 @@ def read_predict_request(message: bytes) -> PredictCall:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(new_message("PredictRequest"), message)
+    request = parsed(new_message("PredictRequest"), message)
     query = query_of(request.model_spec) if request.HasField("model_spec") else None
     return PredictCall(query, request.inputs, tuple(request.output_filter))
 
@@ -130,7 +123,7 @@ def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
     """
     tensors = _scanned_tensors(message) if len(message) >= SCANNED_BYTES else None
     if tensors is None:
-        response = _parsed(new_message("PredictResponse"), message)
+        response = parsed(new_message("PredictResponse"), message)
         tensors = {name: (tensor, NO_PAYLOADS) for name, tensor in response.outputs.items()}
     arrays = {name: array_of(*tensors[name]) for name in sorted(tensors)}
     return {
@@ -172,7 +165,7 @@ def read_status_request(message: bytes) -> ModelQuery | None:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(new_message("GetModelStatusRequest"), message)
+    request = parsed(new_message("GetModelStatusRequest"), message)
     return query_of(request.model_spec) if request.HasField("model_spec") else None
 
 
@@ -193,7 +186,7 @@ def read_status_reply(message: bytes) -> dict[int, VersionStatus]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    response = _parsed(new_message("GetModelStatusResponse"), message)
+    response = parsed(new_message("GetModelStatusResponse"), message)
     states = new_message("ModelVersionStatus").State
     return {
         entry.version: VersionStatus(
@@ -224,7 +217,7 @@ def read_reload_reply(message: bytes) -> tuple[str, str]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    status = _parsed(new_message("ReloadConfigResponse"), message).status
+    status = parsed(new_message("ReloadConfigResponse"), message).status
     return code_name(status.error_code), status.error_message
 
 
@@ -289,6 +282,22 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     return filled
 
 
+def spec_of(query: ModelQuery) -> Any:
+    """The model spec of a request.
+
+    Raises:
+      ValueError: Both version and label were given.
+    """
+    if query.version is not None and query.label is not None:
+        raise ValueError("a request names a version or a label, not both")
+    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
+    if query.version is not None:
+        spec.version.value = query.version
+    if query.label is not None:
+        spec.version_label = query.label
+    return spec
+
+
 def query_of(spec: Any) -> ModelQuery:
     """What a model spec means."""
     choice = spec.WhichOneof("version_choice")
@@ -300,8 +309,12 @@ def query_of(spec: Any) -> ModelQuery:
     )
 
 
-def _parsed(message: Any, data: bytes) -> Any:
-    """The given empty message after parsing."""
+def parsed(message: Any, data: bytes) -> Any:
+    """The given empty message after parsing.
+
+    Raises:
+      ValueError: The bytes are no such message.
+    """
     try:
         message.ParseFromString(data)
     except DecodeError as error:
