@@ -110,20 +110,10 @@ def predict(
     """
     if version is not None and label is not None:
         raise click.UsageError("expected --version or --label, got both")
-    from export.prediction.predicting import Server, predict_and_tell
+    from export.prediction.predicting import Server, Task, predict_and_tell
 
+    task = Task(given, batch, in_flight, out, kind, overlay, names)
     server = Server(
         addresses, model, signature, model_root, version, label, timeout, retry_for, tls
     )
-    context.exit(
-        predict_and_tell(
-            given,
-            server,
-            batch=batch,
-            in_flight=in_flight,
-            out=out,
-            kind=kind,
-            overlay=overlay,
-            names=names,
-        )
-    )
+    context.exit(predict_and_tell(task, server))

@@ -53,24 +53,38 @@ def batches_of(
     """
     first, waiting = 0, list[Frame]()
     frames = source.frames(chosen.sent_as, chosen.channels, chosen.spec.dtype)
-    for number, frame in enumerate(_checked(frames, source, chosen)):
-        if needs_pictures and frame.picture is None:
-            raise PredictionError(
-                f"{source.path}: expected images beside the maps to draw on, got none; save them "
-                "as images, uint8 [samples, height, width, 3], in the same .npz file, or leave "
-                "--overlay out"
-            )
+    checked = enumerate(_checked(frames, source, chosen, needs_pictures=needs_pictures))
+    failure: Exception | None = None
+    while failure is None:
+        try:
+            number, frame = next(checked, (None, None))
+        except Exception as error:
+            # Those before it are whole.
+            failure = error
+            break
+        if number is None or frame is None:
+            break
         if waiting and (len(waiting) == size or np.shape(frame.data) != np.shape(waiting[0].data)):
             yield Batch(first, tuple(waiting))
             first, waiting = number, []
         waiting.append(frame)
     if waiting:
         yield Batch(first, tuple(waiting))
+    if failure is not None:
+        raise failure
 
 
-def _checked(frames: Iterable[Frame], source: Source, chosen: Chosen) -> Iterator[Frame]:
+def _checked(
+    frames: Iterable[Frame], source: Source, chosen: Chosen, *, needs_pictures: bool
+) -> Iterator[Frame]:
     wanted = (chosen.spec.shape or ())[1:]
     for number, frame in enumerate(frames):
+        if needs_pictures and frame.picture is None:
+            raise PredictionError(
+                f"{source.path}: expected images beside the maps to draw on, got none; save them "
+                "as images, uint8 [samples, height, width, 3], in the same .npz file, or leave "
+                "--overlay out"
+            )
         if isinstance(frame.data, np.ndarray) and wanted:
             shape = frame.data.shape
             if any(want not in (None, got) for want, got in zip(wanted, shape, strict=True)):

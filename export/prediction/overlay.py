@@ -46,13 +46,13 @@ def drawn(picture: Image, marks: Iterable[Mark], names: Sequence[str]) -> Image:
             reach = radius + grown
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
     taken = [(x - radius, y - radius, x + radius, y + radius) for _, x, y in found]
-    font = import_extra("PIL.ImageFont", "drawing").load_default(max(13, min(canvas.size) // 26))
+    font = import_extra("PIL.ImageFont", "drawing").load_default(max(14, min(canvas.size) // 24))
     for mark, x, y in found:
         text = f"{names[mark.channel]} {mark.confidence:.2f}"
         box = _place(draw.textbbox((0, 0), text, font=font, stroke_width=2), x, y, radius + 3,
                      canvas.size, taken)  # fmt: skip
         taken.append(box)
-        _write(draw, box, text, font)
+        _write(draw, box, text, font, colour_of(mark.channel))
     return canvas
 
 
@@ -85,7 +85,9 @@ def _shared(one: _Box, other: _Box) -> float:
     return max(width, 0) * max(height, 0)
 
 
-def _write(draw: Any, box: _Box, text: str, font: Any) -> None:
+def _write(draw: Any, box: _Box, text: str, font: Any, colour: tuple[int, int, int]) -> None:
+    """Writes a text in the light tone of its dot's colour, outlined in the dark one."""
     left, top, *_ = draw.textbbox((0, 0), text, font=font, stroke_width=2)
-    draw.text((box[0] - left, box[1] - top), text, font=font, fill=_LIGHT, stroke_width=2,
+    light = tuple((part + 255) // 2 for part in colour)
+    draw.text((box[0] - left, box[1] - top), text, font=font, fill=light, stroke_width=2,
               stroke_fill=_DARK)  # fmt: skip

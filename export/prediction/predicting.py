@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from export.maps import MapsError
 from export.prediction.batches import Batch, batches_of
 from export.prediction.errors import PredictionError
@@ -63,50 +65,70 @@ class Server:
         return {"version": self.version, "label": self.label}
 
 
-def predict_and_tell(
-    given: str,
-    server: Server,
-    *,
-    batch: int,
-    in_flight: int,
-    out: Path | None,
-    kind: str | None,
-    overlay: Path | None,
-    names: str | None,
-) -> int:
-    """Predicts every frame of INPUT.
+@dataclass(frozen=True)
+class Task:
+    """What is predicted, and what becomes of it.
 
-    Args:
+    Attributes:
       given: INPUT.
-      server: Who is asked.
       batch: Frames of one request.
       in_flight: Requests at a time.
       out: The file of points, `None` for standard output.
       kind: Its format, `None` for what its ending says.
       overlay: Where drawn frames go, if anywhere.
-      names: Of the channels, or a file of them.
+      names: Of the channels, joined by commas, or a file of them; `None` for `node0` and so on.
+    """
+
+    given: str
+    batch: int
+    in_flight: int
+    out: Path | None
+    kind: str | None
+    overlay: Path | None
+    names: str | None
+
+
+def predict_and_tell(task: Task, server: Server) -> int:
+    """Predicts every frame of INPUT.
+
+    Args:
+      task: The frames and the files.
+      server: Who is asked.
 
     Returns:
       The exit code: 0, or 130 after Ctrl-C.
 
     Raises:
       PredictionError: Frames cannot be read or sent, or points cannot be written.
+      MapsError: A file of arrays holds no maps or images.
+      MissingPackageError: What decodes or encodes them is not installed.
+      StoreError: There is no such version in `server.model_root`.
+      ManifestError: That version has no manifest that can be read.
+      InvalidInputError: Frames do not fit the manifest's contract.
       ServingError: The server refuses, or is not there.
     """
-    kind = format_of(out, kind)
-    given_names = read_names(names) if names is not None else None
-    source = open_source(given)
-    _check_paths(source, out)
+    with Interruption() as interruption:
+        try:
+            return _predict(task, server, interruption)
+        except KeyboardInterrupt:
+            # Before the first request, or for a second time.
+            click.echo("interrupted", err=True)
+            return INTERRUPTED
+
+
+def _predict(task: Task, server: Server, interruption: Interruption) -> int:
+    kind = format_of(task.out, task.kind)
+    names = read_names(task.names) if task.names is not None else None
+    source = open_source(task.given)
+    _check_paths(source, task.out)
     with ExitStack() as stack:
-        contract = None
-        if server.model_root is not None:
-            contract = contract_in(server.model_root, server.model, server.version, server.label)
+        contract = _contract(server)
         client = stack.enter_context(_client(server, contract))
         chosen = choose(source, _signatures(client, server, contract), server.signature)
         _check_format(kind, chosen, source)
-        drawn = open_overlay(overlay, source) if overlay is not None else None
-        results = Results(source, out, kind, overlay=drawn, names=given_names)
-        progress = stack.enter_context(shown(source.count, prints_rows=out is None))
+        overlay = open_overlay(task.overlay, source) if task.overlay is not None else None
+        results = Results(source, task.out, kind, overlay=overlay, names=names)
+        progress = stack.enter_context(shown(source.count, prints_rows=task.out is None))
         asking = Asking(
             client,
             chosen,
@@ -115,10 +137,16 @@ def predict_and_tell(
             tell=progress.tell,
             which=server.which,
         )
-        window = Window(asking, in_flight)
+        window = Window(asking, task.in_flight)
         stack.callback(window.close)
-        batches = batches_of(source, chosen, batch, needs_pictures=overlay is not None)
-        return _run(window, batches, results, progress)
+        batches = batches_of(source, chosen, task.batch, needs_pictures=overlay is not None)
+        return _run(window, batches, results, progress, interruption)
+
+
+def _contract(server: Server) -> ModelContract | None:
+    if server.model_root is None:
+        return None
+    return contract_in(server.model_root, server.model, server.version, server.label)
 
 
 def _client(server: Server, contract: ModelContract | None) -> GrpcClient:
@@ -165,24 +193,30 @@ def _check_format(kind: str, chosen: Chosen, source: Source) -> None:
         import_sleap(source)
 
 
-def _run(window: Window, batches: Iterator[Batch], results: Results, progress: Shown) -> int:
+def _run(
+    window: Window,
+    batches: Iterator[Batch],
+    results: Results,
+    progress: Shown,
+    interruption: Interruption,
+) -> int:
     """Writes the answers as they come; what is done is kept, whatever happens."""
     start = time.monotonic()
-    with Interruption() as interruption:
-        try:
-            for batch, reply in window.answers(batches):
-                with interruption.shielded():
-                    results.add(batch, reply)
-                    progress.advance(len(batch.frames))
-        except KeyboardInterrupt:
-            _keep(window, results)
-            progress.tell(f"interrupted: {results.kept}")
-            return INTERRUPTED
-        except (PredictionError, ServingError, MapsError, InvalidInputError) as error:
-            _keep(window, results)
-            if not results.done:
-                raise
-            raise PredictionError(f"{error}; {results.kept}") from error
+    try:
+        for batch, reply in window.answers(batches):
+            with interruption.shielded():
+                results.add(batch, reply)
+                progress.advance(len(batch.frames))
+    except KeyboardInterrupt:
+        _keep(window, results)
+        progress.tell(f"interrupted: {results.kept}")
+        return INTERRUPTED
+    except (PredictionError, ServingError, MapsError, InvalidInputError) as error:
+        _keep(window, results)
+        if not results.done:
+            raise
+        raise PredictionError(f"{error}; {results.kept}") from error
+    with interruption.shielded():
         results.close()
     seconds = time.monotonic() - start
     frames = "1 frame" if results.done == 1 else f"{results.done} frames"

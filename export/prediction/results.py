@@ -114,15 +114,18 @@ class Results:
         Raises:
           PredictionError: They cannot be written.
         """
+        # Once only: what is whole would be made whole twice.
+        writer, stream, overlay = self._writer, self._stream, self._overlay
+        self._writer = self._stream = self._overlay = None
         try:
-            if self._writer is not None:
-                self._writer.close()
-            if self._stream is not None:
-                self._stream.flush()
+            if writer is not None:
+                writer.close()
+            if stream is not None:
+                stream.flush()
                 if self._out is not None:
-                    self._stream.close()
-            if self._overlay is not None:
-                self._overlay.close()
+                    stream.close()
+            if overlay is not None:
+                overlay.close()
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -79,7 +80,7 @@ class Asking:
                 return False
             if not self._is_lost:
                 self._is_lost = True
-                self._tell(f"no server answers; waiting for one, {seconds:.0f} s at most")
+                self._tell(f"no server answers; waiting for one, {math.ceil(seconds)} s at most")
         # What is the matter, the next attempt says.
         with contextlib.suppress(ServingError):
             self._client.status(timeout=seconds, wait_for_ready=True)
