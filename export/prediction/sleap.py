@@ -41,8 +41,9 @@ class Slp:
         whole = joined(self._replies)
         assert isinstance(whole, Points)
         skeleton = self._sleap.Skeleton(nodes=list(self._names))
-        files = [str(file) for file in self._source.files]
-        video = self._sleap.Video.from_filename(files or str(self._source.path))
+        # Whoever opens the file may be in another folder.
+        files = [str(file.absolute()) for file in self._source.files]
+        video = self._sleap.Video.from_filename(files or str(self._source.path.absolute()))
         frames = []
         for number in np.flatnonzero(whole.valid.any(axis=1)):
             valid = whole.valid[number]

@@ -5,9 +5,6 @@ from __future__ import annotations
 import click.testing
 import pytest
 
-pytest.importorskip("av", reason="the package av is not installed: pip install 'peakserve[video]'")
-pytest.importorskip("PIL", reason="Pillow is not installed: pip install 'peakserve[video]'")
-
 from export.cli import main
 
 from .fake_model import FakeModel

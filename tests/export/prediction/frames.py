@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import av
 import numpy as np
-from PIL import Image
+import pytest
 
 HEIGHT, WIDTH = 4, 6
 # Without loss, so that points are exact: by ending, codec, pixel format and its options.
@@ -66,7 +65,8 @@ def csv(rows):
 
 
 def save_video(path, frames, rate=25):
-    """Writes uint8 [N, H, W, 3] without loss."""
+    """Writes uint8 [N, H, W, 3] without loss; a visible skip where nothing can."""
+    av = pytest.importorskip("av", reason="no package av: pip install 'peakserve[video]'")
     codec, pixels, options = CODECS[path.suffix]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(rate), options=options)
@@ -79,5 +79,7 @@ def save_video(path, frames, rate=25):
 
 
 def save_picture(path, image):
-    Image.fromarray(image).save(path)
+    """Writes uint8 [H, W, 3]; a visible skip where nothing can."""
+    pillow = pytest.importorskip("PIL.Image", reason="no Pillow: pip install 'peakserve[video]'")
+    pillow.fromarray(image).save(path)
     return path

@@ -144,7 +144,7 @@ class TestSleap:
         assert done.exit_code == 0, done.stderr
         labels = sleap.load_slp(str(tmp_path / "points.slp"), open_videos=False)
         assert [node.name for node in labels.skeletons[0].nodes] == ["a", "b", "c"]
-        assert labels.videos[0].filename == str(video)
+        assert str(labels.videos[0].filename) == str(video)
         assert [frame.frame_idx for frame in labels] == [0, 1, 3]
         (instance,) = labels[2].instances
         nothing = [np.nan, np.nan, 0]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from export.prediction.overlay import colour_of, drawn
 from export.prediction.replies import Mark
 
 from .frames import csv, image_rows, images, maps, save_picture, save_video
+
+av = pytest.importorskip("av", reason="no package av: pip install 'peakserve[video]'")
+Image = pytest.importorskip("PIL.Image", reason="no Pillow: pip install 'peakserve[video]'")
 
 
 def mark(x, y, channel=0):
