@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from export.prediction.errors import PredictionError
+from export.prediction.reading import UntilFailure
 from export.prediction.served import Chosen
 from export.prediction.sources import CONFMAPS, Frame, Source
 
@@ -49,29 +50,20 @@ def batches_of(
       needs_pictures: Whether frames without anything to draw on are refused.
 
     Raises:
-      PredictionError: A frame cannot be read, or has another size than the model wants.
+      PredictionError: A frame cannot be read, or has another size than the model wants; those
+        before it have come.
     """
     first, waiting = 0, list[Frame]()
     frames = source.frames(chosen.sent_as, chosen.channels, chosen.spec.dtype)
-    checked = enumerate(_checked(frames, source, chosen, needs_pictures=needs_pictures))
-    failure: Exception | None = None
-    while failure is None:
-        try:
-            number, frame = next(checked, (None, None))
-        except Exception as error:
-            # Those before it are whole.
-            failure = error
-            break
-        if number is None or frame is None:
-            break
+    reading = UntilFailure(_checked(frames, source, chosen, needs_pictures=needs_pictures))
+    for number, frame in enumerate(reading):
         if waiting and (len(waiting) == size or np.shape(frame.data) != np.shape(waiting[0].data)):
             yield Batch(first, tuple(waiting))
             first, waiting = number, []
         waiting.append(frame)
     if waiting:
         yield Batch(first, tuple(waiting))
-    if failure is not None:
-        raise failure
+    reading.raise_failure()
 
 
 def _checked(

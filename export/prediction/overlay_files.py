@@ -44,6 +44,11 @@ def open_overlay(path: Path, source: Source) -> OverlayFile:
         raise PredictionError(f"--overlay: expected a place beside the frames, got theirs: {path}")
     import_extra("PIL.Image", "--overlay")
     ending = path.suffix.lower()
+    if ending and not path.absolute().parent.is_dir():
+        raise PredictionError(
+            f"--overlay: expected a place in a folder that is there, got {path}; make it with: "
+            f"mkdir -p {path.parent}"
+        )
     if ending == VIDEO_ENDING:
         return _VideoFile(path, source.rate or RATE)
     if ending in PICTURE_ENDINGS:
@@ -66,7 +71,7 @@ class _OnePicture:
         self._path = path
 
     def add(self, number: int, image: Image) -> None:
-        image.save(self._path)
+        _save(image, self._path)
 
     def close(self) -> None:
         pass
@@ -78,14 +83,26 @@ class _Folder:
     def __init__(self, path: Path, files: tuple[Path, ...]) -> None:
         self._path = path
         self._files = files
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PredictionError(
+                f"--overlay: expected a folder that can be made, got {path}: {error.strerror}"
+            ) from error
 
     def add(self, number: int, image: Image) -> None:
         name = f"_{self._files[number].stem}" if self._files else ""
-        image.save(self._path / f"{number:06d}{name}.png")
+        _save(image, self._path / f"{number:06d}{name}.png")
 
     def close(self) -> None:
         pass
+
+
+def _save(image: Image, path: Path) -> None:
+    try:
+        image.save(path)
+    except OSError as error:
+        raise PredictionError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 class _VideoFile:
@@ -113,7 +130,7 @@ class _VideoFile:
             even = image.crop((0, 0, self._stream.width, self._stream.height))
             self._mux(self._av.VideoFrame.from_image(even))
         except (self._av.error.FFmpegError, OSError) as error:
-            raise PredictionError(f"{self._path}: cannot be encoded: {error}") from error
+            raise self._unwritable(error) from error
 
     def _open(self, image: Image) -> None:
         self._container = self._av.open(str(self._path), "w")
@@ -129,6 +146,14 @@ class _VideoFile:
             self._container.mux(packet)
 
     def close(self) -> None:
-        if self._container is not None:
+        if self._container is None:
+            return
+        try:
             self._mux(None)
             self._container.close()
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> PredictionError:
+        reason = getattr(error, "strerror", None) or error
+        return PredictionError(f"{self._path}: cannot be written: {reason}")

@@ -105,7 +105,8 @@ class Results:
         for index, frame in enumerate(batch.frames):
             number = batch.first + index
             assert frame.picture is not None
-            picture = as_picture(frame.picture, f"frame {number}")
+            files = self._source.files
+            picture = as_picture(frame.picture, str(files[number]) if files else f"frame {number}")
             self._overlay.add(number, drawn(picture, reply.marks(index), self._names))
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from export.prediction.batches import Batch
+from export.prediction.reading import UntilFailure
 from export.prediction.replies import Reply, read_reply
 from export.prediction.served import Chosen
 from serving_config.errors import ServingError
@@ -115,16 +116,8 @@ class Window:
           Batch and reply, in order. If a batch cannot be read, those before it are answered
           before that is raised.
         """
-        failure: Exception | None = None
-        reading = iter(batches)
-        while failure is None:
-            try:
-                batch = next(reading, None)
-            except Exception as error:
-                failure = error
-                break
-            if batch is None:
-                break
+        reading = UntilFailure(batches)
+        for batch in reading:
             self._waiting.append((batch, self._pool.submit(self._ask, batch)))
             if len(self._waiting) == self._size:
                 yield self._oldest()
@@ -132,8 +125,7 @@ class Window:
         while self._waiting:
             yield self._oldest()
             self._waiting.popleft()
-        if failure is not None:
-            raise failure
+        reading.raise_failure()
 
     def _oldest(self) -> tuple[Batch, Reply]:
         batch, future = self._waiting[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -143,9 +145,11 @@ class TestPlaces:
         [
             ("d.png", "--overlay: expected a folder or a .mp4 file for 5 frames, got {tmp}/d.png"),
             ("d.gif", "--overlay: expected a .mp4 file, a picture (.png, .jpg, .jpeg) or a folder, got {tmp}/d.gif"),
+            ("no/d.mp4", "--overlay: expected a place in a folder that is there, got {tmp}/no/d.mp4; make it with: mkdir -p {tmp}/no"),
+            ("clip.mkv/d", "--overlay: expected a folder that can be made, got {tmp}/clip.mkv/d: Not a directory"),
             ("clip.mkv", "--overlay: expected a place beside the frames, got theirs: {tmp}/clip.mkv"),
         ],
-        ids=["one picture of several", "unknown", "the frames"],
+        ids=["one picture of several", "unknown", "no folder", "under a file", "the frames"],
     )  # fmt: skip
     def test_others_are_refused(self, overlay, sentence, predict, video, tmp_path, model):
         done = predict(video, "--overlay", tmp_path / overlay)
@@ -167,6 +171,26 @@ class TestPlaces:
         assert done.stderr == (
             f"Error: {overlay}: expected frames of one size, 300 x 240, got 302 x 240 for frame 1; "
             f"name a folder instead; the first 2 frames are in {tmp_path / 'p.csv'}\n"
+        )
+
+    @pytest.mark.parametrize("name", ["drawn.mp4", "drawn.png"])
+    def test_a_full_disk_is_one_sentence(self, name, predict, tmp_path):
+        if not Path("/dev/full").exists():
+            pytest.skip("no /dev/full")
+        shot = save_picture(tmp_path / "shot.png", images(1)[0])
+        (tmp_path / name).symlink_to("/dev/full")
+        done = predict(shot, "--overlay", tmp_path / name, "--out", tmp_path / "p.csv")
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"Error: {tmp_path / name}: cannot be written: ")
+
+    def test_a_picture_that_is_none_is_named(self, predict, tmp_path):
+        (tmp_path / "shot.png").write_text("no picture")
+        done = predict(
+            tmp_path / "shot.png", "--overlay", tmp_path / "drawn", "--out", tmp_path / "p.csv"
+        )
+        assert done.stderr == (
+            f"Error: {tmp_path}/shot.png: expected a PNG or JPEG picture, got something else; "
+            f"the first frame is in {tmp_path}/p.csv\n"
         )
 
     def test_maps_alone_are_nothing_to_draw_on(self, predict, tmp_path, model):
