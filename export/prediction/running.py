@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from export.prediction.batches import Batch
@@ -19,6 +19,8 @@ from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 
 _LOST = "UNAVAILABLE"
+# Seconds after which Python looks for signals.
+_LONGEST_WAIT = 0.2
 
 
 class Asking:
@@ -129,6 +131,9 @@ class Window:
 
     def _oldest(self) -> tuple[Batch, Reply]:
         batch, future = self._waiting[0]
+        # A Ctrl-C that comes just before a wait does not end it: no wait is long.
+        while not future.done():
+            wait([future], timeout=_LONGEST_WAIT)
         return batch, future.result()
 
     def finished(self) -> Iterator[tuple[Batch, Reply]]:

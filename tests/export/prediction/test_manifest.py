@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from export.manifest import write_manifest
 from export.version_labels import labels_in
+from serving_config.ports import free_ports
 from signatures.contract import KeypointOptions, keypoints_contract
 
 from .frames import csv, maps, rows
@@ -57,6 +60,16 @@ def test_a_label_names_the_version(predict, given, model_root):
         f"Error: {model_root}: expected a label of keypoints, one of stable, got canary; set it "
         "with: peakserve versions promote VERSION --model keypoints --label canary\n"
     )
+
+
+def test_a_server_that_never_was_is_said_at_once(predict, given, model_root):
+    start = time.monotonic()
+    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    done = predict(given, "--model-root", model_root, "--version", 1, address=nobody)
+    assert time.monotonic() - start < 10
+    assert done.exit_code == 1
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("Error: keypoints over gRPC: UNAVAILABLE: ")
 
 
 def test_a_version_or_a_label(predict, given):

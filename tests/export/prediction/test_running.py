@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from export.prediction.batches import Batch
+from export.prediction.outputs import TidyCsv
 from export.prediction.running import Window
 from export.prediction.sources import Frame
 from serving_config.ports import free_ports
@@ -48,11 +49,13 @@ class TestOrder:
     def test_rows_are_in_order_when_replies_are_not(self, predict, given, model):
         turn = {number: threading.Event() for number in range(0, 8, 2)}
         turn[6].set()
+        all_there = threading.Barrier(4)
 
         def before(batch):
-            # Of the first four, the last to come is answered first.
+            # The first four are answered when all are there, the last one first.
             number = number_of(batch)
             if number in turn:
+                all_there.wait(SECONDS)
                 assert turn[number].wait(SECONDS)
                 turn.get(number - 2, turn[number]).set()
 
@@ -189,6 +192,28 @@ class TestControlC:
         else:
             with np.load(out) as found:
                 assert found["confidences"][:, 1].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="no signals in this thread"
+)
+def test_control_c_while_rows_are_written(predict, given, tmp_path, monkeypatch):
+    """The batch is written to its end, and once only."""
+    write = TidyCsv.write
+
+    def interrupted(self, first, reply):
+        if first == 4:
+            signal.raise_signal(signal.SIGINT)
+        write(self, first, reply)
+
+    monkeypatch.setattr(TidyCsv, "write", interrupted)
+    out = tmp_path / "points.csv"
+    done = predict(given, "--batch", 2, "--in-flight", 1, "--out", out)
+    assert (done.exit_code, done.stderr) == (
+        130,
+        f"interrupted: the first 6 frames are in {out}\n",
+    )
+    assert out.read_text() == csv(rows(range(6)))
 
 
 def test_control_c_before_the_first_frame(given, model, tmp_path):
