@@ -12,6 +12,7 @@ from export import options
 from export.commands.bench import bench
 from export.commands.config import config
 from export.commands.doctor import doctor
+from export.commands.predict import predict
 from export.commands.tune import tune
 from export.commands.versions import versions
 from serving_config.tls import ClientTls
@@ -283,6 +284,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
 main.add_command(bench)
 main.add_command(config)
 main.add_command(doctor)
+main.add_command(predict)
 main.add_command(tune)
 main.add_command(versions)
 

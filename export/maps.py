@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,44 @@ IMAGES_KEY = "images"
 
 class MapsError(ValueError):
     """A file that holds no usable confidence maps, in one sentence."""
+
+
+def load_array(path: Path, keys: Sequence[str], *, mapped: bool = False) -> dict[str, np.ndarray]:
+    """Reads plain arrays from `.npz`, or the one of a `.npy` file.
+
+    Args:
+      path: The file.
+      keys: What is looked for in a `.npz` file; at least one must be there. A `.npy` file's array
+        comes under the first.
+      mapped: Whether a `.npy` file is read as its elements are needed.
+
+    Returns:
+      By key, in the order of `keys`, what the file has of them.
+
+    Raises:
+      MapsError: What was expected, what came, and how to fix it.
+    """
+    wanted = " or ".join(map(repr, keys))
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
+        if isinstance(loaded, np.ndarray):
+            return {keys[0]: loaded}
+        with loaded:
+            found = {key: loaded[key] for key in keys if key in loaded.files}
+            names = ", ".join(loaded.files)
+    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MapsError(
+            f"{path}: expected a .npz file with the key {wanted} or a .npy file, got {reason}"
+        ) from error
+    except ValueError as error:
+        raise MapsError(f"{path}: expected plain numeric arrays, got {error}") from error
+    if not found:
+        raise MapsError(
+            f"{path}: expected the key {wanted}, got {names or 'no key'}; "
+            f"save it with numpy.savez(path, {keys[0]}=maps)"
+        )
+    return found
 
 
 def load_maps(path: str | Path) -> np.ndarray:
@@ -30,18 +68,7 @@ def load_maps(path: str | Path) -> np.ndarray:
       MapsError: What was expected, what came, and how to fix it.
     """
     path = Path(path)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        maps = loaded if isinstance(loaded, np.ndarray) else _from_archive(path, loaded)
-    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MapsError(
-            f"{path}: expected a .npz file with the key {KEY!r} or a .npy file, got {reason}"
-        ) from error
-    except ValueError as error:
-        if isinstance(error, MapsError):
-            raise
-        raise MapsError(f"{path}: expected plain numeric arrays, got {error}") from error
+    maps = load_array(path, (KEY,))[KEY]
     if maps.dtype.kind != "f":
         raise MapsError(
             f"{path}: expected float32 maps, got {maps.dtype}; convert with "
@@ -71,17 +98,6 @@ def load_images(path: str | Path) -> np.ndarray | None:
         images: np.ndarray = archive[IMAGES_KEY]
     usable = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
     return images if usable and images.size else None
-
-
-def _from_archive(path: Path, archive: Any) -> np.ndarray:
-    with archive:
-        if KEY not in archive.files:
-            raise MapsError(
-                f"{path}: expected the key {KEY!r}, got {', '.join(archive.files) or 'no key'}; "
-                f"save it with numpy.savez(path, {KEY}=maps)"
-            )
-        maps: np.ndarray = archive[KEY]
-        return maps
 
 
 def draw_maps(

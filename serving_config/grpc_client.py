@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
@@ -25,7 +25,12 @@ from serving_config.status import VersionStatus
 from serving_config.tls import ClientTls, hint_of_failure
 from signatures.contract import DEFAULT_SIGNATURE, MODELS, ModelContract
 
+if TYPE_CHECKING:
+    from serving_config.metadata import SignatureSpec
+
 TRANSPORT = "gRPC"
+# What its errors name in a signature's place.
+_METADATA = "metadata"
 
 
 class GrpcClient:
@@ -62,12 +67,13 @@ class GrpcClient:
         contracts: Mapping[str, ModelContract] = MODELS,
         tls: ClientTls | None = None,
     ) -> None:
-        from serving_config import wire
+        from serving_config import metadata, wire
 
         self.address = address
         self.model = model
         self.timeout = timeout
         self._wire = wire
+        self._metadata = metadata
         self._checks = Checks(contracts)
         self._tls = tls
         self._target = target_of(address)
@@ -76,6 +82,7 @@ class GrpcClient:
         # Bytes in, bytes out: the messages are encoded and decoded in `wire` only.
         self._predict = self._channel.unary_unary(wire.PREDICT_METHOD)
         self._status = self._channel.unary_unary(wire.GET_MODEL_STATUS_METHOD)
+        self._signatures = self._channel.unary_unary(metadata.METADATA_METHOD)
         self._reload = self._channel.unary_unary(wire.RELOAD_CONFIG_METHOD)
 
     @property
@@ -160,6 +167,34 @@ class GrpcClient:
             return self._wire.read_status_reply(reply)
         except ValueError as error:
             raise InvalidReplyError(str(error), transport=TRANSPORT) from error
+
+    def signatures(
+        self,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, SignatureSpec]:
+        """What the server says about a model's signatures, by key; no contract is needed.
+
+        Args:
+          model: The servable, if not the client's.
+          version: A version, if not the latest.
+          label: A version's label instead of a version.
+          timeout: Seconds, if not the client's.
+
+        Raises:
+          ServingError: The server refused or could not be reached in time.
+        """
+        name = self.model if model is None else model
+        query = self._wire.ModelQuery(name, version=version, label=label)
+        request = self._metadata.metadata_request(query)
+        reply = self._call(self._signatures, request, _METADATA, timeout)
+        try:
+            return self._metadata.read_metadata_reply(reply)
+        except ValueError as error:
+            raise InvalidReplyError(str(error), transport=TRANSPORT, signature=_METADATA) from error
 
     def reload_config(self, config: str, *, timeout: float | None = None) -> None:
         """Replaces the whole list of models that the server hosts.

@@ -95,19 +95,7 @@ def predict_request(
 # A client asks for the same servable again and again.
 @functools.lru_cache(maxsize=256)
 def _spec_bytes(query: ModelQuery) -> bytes:
-    """A `ModelSpec`.
-
-    Raises:
-      ValueError: Both version and label were given.
-    """
-    if query.version is not None and query.label is not None:
-        raise ValueError("a request names a version or a label, not both")
-    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
-    if query.version is not None:
-        spec.version.value = query.version
-    if query.label is not None:
-        spec.version_label = query.label
-    encoded: bytes = spec.SerializeToString()
+    encoded: bytes = spec_of(query).SerializeToString()
     return encoded
 
 
@@ -117,7 +105,7 @@ def read_predict_request(message: bytes) -> PredictCall:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(new_message("PredictRequest"), message)
+    request = parsed(new_message("PredictRequest"), message)
     query = query_of(request.model_spec) if request.HasField("model_spec") else None
     return PredictCall(query, request.inputs, tuple(request.output_filter))
 
@@ -143,7 +131,7 @@ def read_predict_reply(message: bytes) -> dict[str, np.ndarray]:
     """
     tensors = _scanned_tensors(message) if len(message) >= SCANNED_BYTES else None
     if tensors is None:
-        response = _parsed(new_message("PredictResponse"), message)
+        response = parsed(new_message("PredictResponse"), message)
         tensors = {name: (tensor, NO_PAYLOADS) for name, tensor in response.outputs.items()}
     arrays = {name: array_of(*tensors[name]) for name in sorted(tensors)}
     return {
@@ -185,7 +173,7 @@ def read_status_request(message: bytes) -> ModelQuery | None:
     Raises:
       ValueError: The bytes are no such message.
     """
-    request = _parsed(new_message("GetModelStatusRequest"), message)
+    request = parsed(new_message("GetModelStatusRequest"), message)
     return query_of(request.model_spec) if request.HasField("model_spec") else None
 
 
@@ -206,7 +194,7 @@ def read_status_reply(message: bytes) -> dict[int, VersionStatus]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    response = _parsed(new_message("GetModelStatusResponse"), message)
+    response = parsed(new_message("GetModelStatusResponse"), message)
     states = new_message("ModelVersionStatus").State
     return {
         entry.version: VersionStatus(
@@ -237,7 +225,7 @@ def read_reload_reply(message: bytes) -> tuple[str, str]:
     Raises:
       ValueError: The bytes are no such message.
     """
-    status = _parsed(new_message("ReloadConfigResponse"), message).status
+    status = parsed(new_message("ReloadConfigResponse"), message).status
     return code_name(status.error_code), status.error_message
 
 
@@ -302,6 +290,22 @@ def _filled(values: np.ndarray, count: int) -> np.ndarray:
     return filled
 
 
+def spec_of(query: ModelQuery) -> Any:
+    """The model spec of a request.
+
+    Raises:
+      ValueError: Both version and label were given.
+    """
+    if query.version is not None and query.label is not None:
+        raise ValueError("a request names a version or a label, not both")
+    spec = new_message("ModelSpec", name=query.name, signature_name=query.signature)
+    if query.version is not None:
+        spec.version.value = query.version
+    if query.label is not None:
+        spec.version_label = query.label
+    return spec
+
+
 def query_of(spec: Any) -> ModelQuery:
     """What a model spec means."""
     choice = spec.WhichOneof("version_choice")
@@ -313,8 +317,12 @@ def query_of(spec: Any) -> ModelQuery:
     )
 
 
-def _parsed(message: Any, data: bytes) -> Any:
-    """The given empty message after parsing."""
+def parsed(message: Any, data: bytes) -> Any:
+    """The given empty message after parsing.
+
+    Raises:
+      ValueError: The bytes are no such message.
+    """
     try:
         message.ParseFromString(data)
     except DecodeError as error:

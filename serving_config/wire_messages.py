@@ -69,6 +69,15 @@ message TensorProto
   repeated uint32 uint32_val = 16
   repeated uint64 uint64_val = 17
   bytes float8_val = 18
+message TensorInfo
+  string name = 1 in encoding
+  DataType dtype = 2
+  TensorShapeProto tensor_shape = 3
+message SignatureDef
+  map TensorInfo inputs = 1
+  map TensorInfo outputs = 2
+  string method_name = 3
+  map TensorProto defaults = 4
 
 package tensorflow.serving
 enum ModelType
@@ -87,6 +96,14 @@ message PredictRequest
 message PredictResponse
   map TensorProto outputs = 1
   ModelSpec model_spec = 2
+message GetModelMetadataRequest
+  ModelSpec model_spec = 1
+  repeated string metadata_field = 2
+message GetModelMetadataResponse
+  ModelSpec model_spec = 1
+  map google.protobuf.Any metadata = 2
+message SignatureDefMap
+  map tensorflow.SignatureDef signature_def = 1
 message StatusProto
   tensorflow.error.Code error_code = 1
   string error_message = 2

@@ -13,6 +13,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving_config import ServingError
+from serving_config.metadata import TensorSpec, read_metadata_reply
+
 INVALID, MISSING = "INVALID_ARGUMENT", "NOT_FOUND"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
@@ -43,6 +46,38 @@ def metadata_request(*fields, model="m", version=None, label=None):
     if label is not None:
         request.model_spec.version_label = label
     return request
+
+
+def test_the_client_reads_names_dtypes_and_shapes(grpc_client):
+    found = grpc_client.signatures()
+    scale = found["scale"]
+    assert scale.inputs == {
+        "k": TensorSpec("int64", ()),
+        "x": TensorSpec("float32", (None, 3)),
+    }
+    assert scale.outputs == {"scaled": TensorSpec("float32", (None, 3))}
+    assert found["doubles"].inputs["x"].shape is None
+    assert found["text"].inputs["t"].dtype == "string"
+    assert grpc_client.signatures(version=1) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"model": "nope"}, r"metadata over gRPC: NOT_FOUND: .*nope"),
+        ({"version": 9}, r"metadata over gRPC: NOT_FOUND: .*9"),
+        ({"label": "nope"}, r"metadata over gRPC: INVALID_ARGUMENT: .*nope"),
+    ],
+    ids=["model", "version", "label"],
+)
+def test_the_client_says_what_there_is_not(grpc_client, asked, sentence):
+    with pytest.raises(ServingError, match=sentence):
+        grpc_client.signatures(**asked)
+
+
+def test_metadata_that_is_none():
+    with pytest.raises(ValueError, match="not a GetModelMetadataResponse"):
+        read_metadata_reply(b"\xff")
 
 
 def test_metadata_over_grpc(stub):

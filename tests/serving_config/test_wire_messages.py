@@ -7,6 +7,7 @@ from google.protobuf import message_factory, text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
     predict_pb2,
@@ -22,6 +23,9 @@ ROOTS = {
         predict_pb2.PredictResponse,
         get_model_status_pb2.GetModelStatusRequest,
         get_model_status_pb2.GetModelStatusResponse,
+        get_model_metadata_pb2.GetModelMetadataRequest,
+        get_model_metadata_pb2.GetModelMetadataResponse,
+        get_model_metadata_pb2.SignatureDefMap,
         model_management_pb2.ReloadConfigRequest,
         model_management_pb2.ReloadConfigResponse,
     )
@@ -31,6 +35,8 @@ UNDECLARED = {
     "tensorflow.serving.PredictRequest": {
         *("predict_streamed_options", "client_id", "request_options"),
     },
+    # Sparse and composite tensors, which no request of this project names.
+    "tensorflow.TensorInfo": {"coo_sparse", "composite_tensor"},
 }
 
 

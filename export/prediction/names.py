@@ -1,0 +1,48 @@
+"""What landmarks are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.prediction.errors import PredictionError
+
+
+def read_names(given: str) -> tuple[str, ...]:
+    """Names joined by commas, or those in a file, one a line.
+
+    >>> read_names("nose, tail")
+    ('nose', 'tail')
+
+    Raises:
+      PredictionError: A name is empty or stands there twice.
+    """
+    path = Path(given)
+    if path.is_file():
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [name for name in names if name]
+    else:
+        names = [name.strip() for name in given.split(",")]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names or not all(names):
+        got = f"{', '.join(twice)} twice" if twice else repr(given)
+        raise PredictionError(
+            f"--names: expected different names, such as nose,tail, or a file with one a line, "
+            f"got {got}"
+        )
+    return tuple(names)
+
+
+def names_for(channels: int, given: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names of so many channels; `node0`, `node1` and so on where none are given.
+
+    Raises:
+      PredictionError: There are more or fewer.
+    """
+    if given is None:
+        return tuple(f"node{channel}" for channel in range(channels))
+    if len(given) != channels:
+        raise PredictionError(
+            f"--names: expected {channels} names, one per channel, got {len(given)}: "
+            f"{', '.join(given)}"
+        )
+    return given
