@@ -26,6 +26,7 @@ from signatures.contract import KeypointOptions
 from signatures.network import Network
 
 _NARROWEST = 120
+_MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def tell_tuning(tuning: Tuning, console: Console) -> None:
@@ -54,44 +55,47 @@ def tell_tuning(tuning: Tuning, console: Console) -> None:
 
 
 def draw_tuning(tuning: Tuning, path: Path) -> None:
-    """Draws throughput over p99, PNG: a line for each batch size, the bound, the best.
+    """Draws throughput over p99, PNG: a colour for each batch size, a mark for each wait.
 
     Raises:
       PlotsError: matplotlib is not installed.
     """
-    picture = require_matplotlib().Figure(figsize=(7.0, 4.6), layout="constrained", dpi=120)
+    picture = require_matplotlib().Figure(figsize=(7.6, 4.4), layout="constrained", dpi=120)
     panel = picture.subplots()
-    for batch in dict.fromkeys(tried.candidate.max_batch for tried in tuning.tried):
-        line = [tried for tried in tuning.tried if tried.candidate.max_batch == batch]
-        label = f"batches of {batch}" if batch > 1 else "unbatched"
-        latencies, rates = zip(*((t.p99, t.per_second) for t in line), strict=True)
-        panel.plot(latencies, rates, "o-", label=label)
-        for tried in line if batch > 1 else ():
-            panel.annotate(
-                f"{tried.candidate.batch_timeout:g} ms",
-                (tried.p99, tried.per_second),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize="small",
-            )
+    colours = _places([tried.candidate.max_batch for tried in tuning.tried])
+    marks = _places([t.candidate.batch_timeout for t in tuning.tried if t.candidate.is_batched])
+    for tried in tuning.tried:
+        mark = _MARKS[marks.get(tried.candidate.batch_timeout, 0) % len(_MARKS)]
+        panel.plot(
+            [tried.p99],
+            [tried.per_second],
+            mark if tried.candidate.is_batched else "*",
+            color=f"C{colours[tried.candidate.max_batch]}",
+            markersize=9,
+            label=str(tried.candidate),
+        )
     panel.axvline(tuning.max_latency, color="black", linestyle=":", label="bound of p99")
     if tuning.best is not None:
         panel.plot(
             [tuning.best.p99],
             [tuning.best.per_second],
             "o",
-            markersize=16,
+            markersize=18,
             markerfacecolor="none",
             markeredgecolor="black",
             label="best",
         )
     panel.set_title(f"{tuning.asked}, {tuning.clients} clients\n{tuning.server}", fontsize="medium")
-    panel.set(xlabel="p99, ms (labels: longest wait for mates)", ylabel="samples per second")
-    panel.set_xlim(left=0)
-    panel.set_ylim(bottom=0)
+    panel.set(xlabel="p99, ms", ylabel="samples per second")
+    panel.margins(0.12)
     panel.grid(True, alpha=0.3)
-    panel.legend(fontsize="small")
+    picture.legend(loc="outside right upper", fontsize="small")
     picture.savefig(path)
+
+
+def _places(values: Sequence[float]) -> dict[float, int]:
+    """Each different value's place in their order."""
+    return {value: place for place, value in enumerate(sorted(set(values)))}
 
 
 def tune_and_tell(
