@@ -85,8 +85,8 @@ def flags_of(plan: ServerPlan, config_dir: str | Path) -> list[Flag]:
     """All flags of a server whose configuration files are in a folder."""
     config_dir = Path(config_dir)
     flags = [
-        Flag("port", str(plan.port), "gRPC. Map-sized requests belong here: JSON is 10 to 80 "
-             "times slower."),
+        Flag("port", str(plan.port), "gRPC. Map-sized requests belong here: as JSON they take "
+             "six to eight times as long."),
         Flag("rest_api_port", str(plan.rest_port), "REST, health and metrics; 0 turns it off."),
         Flag("model_config_file", str(config_dir / MODELS_CONFIG), "Which models, versions and "
              "labels are hosted."),
