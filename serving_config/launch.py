@@ -86,7 +86,7 @@ def flags_of(plan: ServerPlan, config_dir: str | Path) -> list[Flag]:
     config_dir = Path(config_dir)
     flags = [
         Flag("port", str(plan.port), "gRPC. Map-sized requests belong here: as JSON they take "
-             "six to eight times as long."),
+             "six times as long and more."),
         Flag("rest_api_port", str(plan.rest_port), "REST, health and metrics; 0 turns it off."),
         Flag("model_config_file", str(config_dir / MODELS_CONFIG), "Which models, versions and "
              "labels are hosted."),

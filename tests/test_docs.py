@@ -1,0 +1,98 @@
+"""What the pages say can be run: the commands parse, the links lead somewhere, the examples print."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from export.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+def commands():
+    """Every `peakserve` command that a page shows, without what only the reader has."""
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            for line in block.replace("\\\n", " ").splitlines():
+                found = re.search(r"(?:^|[ /])peakserve (?!embedded)(.*)", line)
+                if found and not line.startswith("#"):
+                    yield pytest.param(found[1], id=f"{page.name}: {found[1]}"[:90])
+
+
+def parse(command, words, parent=None):
+    """Reads a command line as the command would, and runs nothing."""
+    if not isinstance(command, click.Group):
+        command.make_context(command.name, words, parent=parent)
+        return
+    context = click.Context(command, parent=parent, info_name=command.name)
+    _, (name, *rest), _ = command.make_parser(context).parse_args(words)
+    inner = command.get_command(context, name)
+    assert inner is not None, name
+    parse(inner, rest, context)
+
+
+@pytest.fixture
+def any_file(monkeypatch):
+    """Files need not be there; names of options and values have to be right."""
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, *_: Path(value))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_have_the_options_that_the_pages_give_them(command, any_file):
+    parse(main, [word for word in shlex.split(command) if word not in ("...", "&")])
+
+
+@pytest.mark.parametrize("command", ["export --nope", "versions list extra", "tune"])
+def test_a_wrong_command_is_noticed(command, any_file):
+    with pytest.raises(click.UsageError):
+        parse(main, shlex.split(command))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def keypoints_host(tmp_path_factory):
+    from export.builder import write_saved_model
+    from serving_config.process import ModelServer
+    from serving_config.programs import find_server
+    from signatures.contract import KeypointOptions
+    from signatures.keypoints import Keypoints
+
+    directory = tmp_path_factory.mktemp("models") / "keypoints" / "1"
+    directory.mkdir(parents=True)
+    write_saved_model(Keypoints(KeypointOptions(height=40, width=48, channels=3)), directory)
+    with ModelServer("keypoints", directory.parent, program=find_server()) as server:
+        yield server
+
+
+def test_the_javascript_example_prints_what_the_page_shows(keypoints_host, tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node on PATH")
+    page = ROOT / "docs" / "wire-format.md"
+    (example,) = blocks(page, "js")
+    (line,) = blocks(page, "sh")
+    (tmp_path / "keypoints.mjs").write_text(example)
+    arguments = shlex.split(line.replace("127.0.0.1:8501", keypoints_host.rest_address))[1:]
+    done = subprocess.run(
+        [node, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shown = page.read_text().split(line)[1].split("```text\n")[1].split("```")[0]
+    assert done.stdout == shown
