@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import click
 
+from export.manifest import contract_of, read_manifest
 from export.store import StoreError, VersionStore
 from serving_config.batching import batching_flags
 from serving_config.errors import ServerStartError, ServingError
@@ -32,6 +33,7 @@ from serving_config.programs import (
     split_addresses,
 )
 from serving_config.tls import ClientTls
+from signatures.contract import MODELS, InvalidInputError, ModelContract
 
 GRPC_PORT, REST_PORT = 8500, 8501
 # In the model root, beside the models; no model's name starts with a dot.
@@ -99,6 +101,30 @@ def require_server(server: str, *, has_model: bool = True, tls: ClientTls | None
             "expected --address of a running server or --model-root, got neither"
         )
     find_server(server)
+
+
+def served_contract(
+    model: str, model_root: Path | None, version: int | None = None
+) -> ModelContract:
+    """The contract of a model that a server hosts.
+
+    Args:
+      model: The servable, a family's name.
+      model_root: Where it was exported, if that is at hand.
+      version: The version, the newest if `None`.
+
+    Raises:
+      StoreError: The model root has no such version.
+      ManifestError: It was not exported by a compatible peakserve.
+      InvalidInputError: Without a model root the contract is not known.
+    """
+    if model_root is not None:
+        return contract_of(read_manifest(require_version(model, model_root, version)))
+    if model not in MODELS:
+        raise InvalidInputError(
+            f"{model}: its contract depends on how it was exported; pass --model-root"
+        )
+    return MODELS[model]
 
 
 @contextmanager

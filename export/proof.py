@@ -17,7 +17,7 @@ from export.backbone import network_of_version
 from export.case import Case
 from export.cases import make_cases
 from export.eager import Eager, needs_network
-from export.hosting import Host, hosted, require_version
+from export.hosting import Host, hosted, require_version, served_contract
 from export.manifest import contract_of, read_manifest
 from export.maps import draw_maps, load_images, load_maps
 from export.report import write_report
@@ -25,7 +25,7 @@ from export.verification import Report, verify
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import HTTPS, RestClient
 from serving_config.tls import ClientTls
-from signatures.contract import MODELS, InvalidInputError, ModelContract
+from signatures.contract import ModelContract
 from signatures.network import Network
 
 
@@ -76,11 +76,7 @@ def subject_of(directory: Path) -> Subject:
 def _subject(model: str, model_root: Path | None, version: int | None) -> Subject:
     if model_root:
         return subject_of(require_version(model, model_root, version))
-    if model not in MODELS:
-        raise InvalidInputError(
-            f"{model}: its contract depends on how it was exported; pass --model-root"
-        )
-    return Subject(MODELS[model])
+    return Subject(served_contract(model, None))
 
 
 def verify_and_tell(

@@ -16,13 +16,16 @@ import numpy as np
 from export.benchmark.load import Ask
 from export.benchmark.result import size_of
 from export.hosting import Host
+from export.image_cases import draw_images, jpeg
+from export.keypoint_cases import as_input
+from export.maps import draw_maps
 from serving_config import wire
 from serving_config.addresses import target_of
 from serving_config.channel import open_channel
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import HTTPS, RestClient
 from serving_config.rest_json import predict_body
-from signatures.contract import ModelContract
+from signatures.contract import KeypointOptions, ModelContract
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,29 @@ class Question:
         """The request as it travels over gRPC."""
         query = wire.ModelQuery(self.model, signature=self.signature)
         return wire.predict_request(query, self.inputs)
+
+
+def inputs_of(
+    contract: ModelContract, signature: str, shape: tuple[int, int, int, int]
+) -> dict[str, np.ndarray]:
+    """A drawn request.
+
+    Args:
+      contract: The model family and its options.
+      signature: One whose only input without a default is maps, images or pictures.
+      shape: [N, H, W, C] of maps; what the contract fixes is as it says.
+    """
+    (tensor,) = (one for one in contract.signature(signature).inputs if one.default is None)
+    if tensor.name not in ("images", "encoded_images"):
+        fixed = zip(tensor.static_shape, shape, strict=True)
+        maps = draw_maps(*(size or wanted for size, wanted in fixed))[0]
+        return {tensor.name: as_input(maps, tensor.dtype)}
+    images = draw_images(shape[0], KeypointOptions(**dict(contract.options)))
+    if tensor.name == "images":
+        return {tensor.name: images}
+    pictures = np.empty(len(images), object)
+    pictures[:] = [jpeg(image) for image in images]
+    return {tensor.name: pictures}
 
 
 def ask_client(client: GrpcClient | RestClient, question: Question) -> Ask:

@@ -114,7 +114,7 @@ def of_server(
     server = ""
     loads = [work for work in works if work in LOADS]
     if loads:
-        console.print("starting a server ...")
+        console.print("getting the server ready ...")
         with stage as ready:
             server = ready.host.text
             trials = [trial for work in loads for trial in LOADS[work](ready, clients)]

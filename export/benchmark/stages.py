@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from export.benchmark.questions import Question
+from export.benchmark.questions import Question, inputs_of
 from export.benchmark.served import Stage
 from export.builder import Exportable, write_saved_model
 from export.eager import eager_functions, module_of, needs_network
-from export.hosting import Host, hosted, require_version, wait_for_version
-from export.manifest import contract_of, read_manifest
+from export.hosting import Host, hosted, served_contract, wait_for_version
 from export.maps import draw_maps
 from serving_config.batching import BATCHING_FLAGS
 from serving_config.launch import ServerPlan
@@ -24,7 +23,7 @@ from serving_config.models_config import MODELS_CONFIG, ServedModel, models_conf
 from serving_config.process import ModelServer
 from serving_config.programs import EMBEDDED, find_server, split_addresses
 from serving_config.tls import ClientTls
-from signatures.contract import MODELS, KeypointOptions, ModelContract
+from signatures.contract import KeypointOptions, ModelContract
 from signatures.keypoints import Keypoints
 from signatures.peak_ops import PeakOps
 
@@ -179,41 +178,33 @@ def running_stage(
     Args:
       server: Its addresses.
       model: The servable, a family's name.
-      model_root: Where it was exported, for the contract; without, that of the default options.
+      model_root: Where it was exported, for its contract.
       sizes: Of maps, where the model fixes none.
       timeout: Seconds that one request may take.
       tls: How it is spoken to.
 
     Raises:
       StoreError: The model root has no version.
+      InvalidInputError: Without a model root the contract is not known.
       ServingError: The server does not have the model.
     """
-    contract = MODELS[model]
-    if model_root is not None:
-        contract = contract_of(read_manifest(require_version(model, model_root)))
+    contract = served_contract(model, model_root)
     with hosted(server, model, None, None, tls) as host:
         yield Stage(host, question_of(contract, sizes.small), timeout=timeout)
 
 
 def question_of(contract: ModelContract, shape: Shape) -> Question:
-    """A request of one frame to a model of maps.
+    """A request of one frame: of images to a model with a network, of maps to others.
 
     Args:
       contract: The model family and its options.
       shape: Of the maps, where the options fix none.
     """
-    signature, name = (
-        ("keypoints", "confmaps")
-        if contract.name == "keypoints"
-        else (
-            "find_global_peaks",
-            "imgs",
-        )
-    )
-    tensor = contract.signature(signature).input(name)
-    sizes = [fixed or size for fixed, size in zip(tensor.static_shape, shape, strict=True)]
-    maps = draw_maps(*sizes)[0]
+    signature = "find_global_peaks"
+    if contract.name == "keypoints":
+        signature = "images" if needs_network(contract) else "keypoints"
     eager = None
     if not needs_network(contract):
         eager = eager_functions(contract, module_of(contract))[signature]
-    return Question(contract.name, contract, signature, {name: maps}, eager)
+    inputs = inputs_of(contract, signature, shape)
+    return Question(contract.name, contract, signature, inputs, eager)

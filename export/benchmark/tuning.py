@@ -15,21 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from export.benchmark.load import LoadTimes, load_in_turns
-from export.benchmark.questions import Question, ask_raw_grpc
+from export.benchmark.questions import Question, ask_raw_grpc, inputs_of
 from export.benchmark.stages import Written, models_hosted
-from export.image_cases import draw_images, jpeg
-from export.keypoint_cases import as_input
-from export.maps import draw_maps
 from export.warmup import default_shapes
 from serving_config.programs import EMBEDDED, find_server
 from signatures.batching import timeout_micros
-from signatures.contract import KeypointOptions, ModelContract
+from signatures.contract import KeypointOptions
 from signatures.keypoints import Keypoints
 from signatures.network import Network
 
+# Height, width and channels of maps, where the model fixes none and nothing is joined.
+_SIDES = (64, 64, 17)
 # Throughputs that are nearer to each other than this are taken for equal.
 _EQUAL = 0.02
 
@@ -224,7 +221,7 @@ def tune(
             )
         name = f"candidate{number}"
         models[name] = Written(module, default_shapes(module.contract))
-        inputs = inputs_of(module.contract, asked, load.samples)
+        inputs = inputs_of(module.contract, asked, (load.samples, *_SIDES))
         questions[str(candidate)] = Question(name, module.contract, asked, inputs)
         tell(f"{candidate}: traced")
     tell("starting the server and warming up")
@@ -255,27 +252,6 @@ def _tried(candidate: Candidate, times: LoadTimes, samples: int) -> Tried:
         1e3 * times.latency(name, 99),
         samples * times.throughput(name),
     )
-
-
-def inputs_of(contract: ModelContract, signature: str, samples: int) -> dict[str, np.ndarray]:
-    """A drawn request for a signature of `keypoints`.
-
-    Args:
-      contract: The model family and its options.
-      signature: The signature's key.
-      samples: N.
-    """
-    options = KeypointOptions(**dict(contract.options))
-    (tensor,) = contract.signature(signature).inputs
-    if tensor.name == "images":
-        return {tensor.name: draw_images(samples, options)}
-    if tensor.name == "encoded_images":
-        pictures = np.empty(samples, object)
-        pictures[:] = [jpeg(image) for image in draw_images(samples, options)]
-        return {tensor.name: pictures}
-    _, height, width, channels = tensor.static_shape
-    maps = draw_maps(samples, height or 64, width or 64, channels or 1)[0]
-    return {tensor.name: as_input(maps, tensor.dtype)}
 
 
 def tuned_options(tuning: Tuning) -> Iterator[str]:

@@ -12,9 +12,10 @@ import pytest
 
 from export.benchmark import SERVED_WORKS
 from export.benchmark.frames_on_wire import wire_sizes
+from export.benchmark.stages import question_of, served_sizes
 from export.image_cases import draw_images
 from export.maps import draw_maps
-from signatures.contract import KeypointOptions
+from signatures.contract import KeypointOptions, keypoints_contract
 
 ROOT = Path(__file__).parents[3]
 CLIENTS = (1, 2)
@@ -107,6 +108,30 @@ def test_a_running_server_is_asked_for_what_it_hosts(server):
     assert done.returncode == 0, done.stderr
     assert "find_global_peaks 1x16x16x3, 1 client" in done.stdout
     assert "unbatched" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({"height": 8, "width": 9, "channels": 2}, "keypoints 1x8x9x2"),
+        ({}, "keypoints 1x16x16x3"),
+        ({"backbone": True, "image_height": 32, "image_width": 40}, "images 1x32x40x3"),
+    ],
+    ids=["maps", "maps of any size", "network"],
+)
+def test_a_model_is_asked_for_what_it_is_for(options, asked):
+    contract = keypoints_contract(KeypointOptions(**options))
+    question = question_of(contract, served_sizes(quick=True).small)
+    assert str(question) == asked
+    contract.signature(question.signature).check_request(question.inputs)
+    assert (question.eager is None) == ("backbone" in options)
+
+
+def test_the_contract_of_a_running_model_has_to_be_known(server):
+    done = peakserve("bench", "--server", server.grpc_address, "--model", "keypoints", "--quick")
+    assert done.returncode == 1
+    assert "its contract depends on how it was exported; pass --model-root" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_bytes_of_a_frame_are_counted():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from export.benchmark.questions import inputs_of
 from export.benchmark.tuning import (
     Candidate,
     Load,
@@ -18,7 +19,6 @@ from export.benchmark.tuning import (
     Tuning,
     TuningError,
     candidates_of,
-    inputs_of,
     tune,
     tuned_options,
 )
@@ -95,7 +95,7 @@ def test_requests_fit_the_contract(signature):
     options = {"height": 8, "width": 8, "channels": 2, "backbone": True}
     images = {"image_height": 16, "image_width": 16}
     contract = keypoints_contract(KeypointOptions(**options, **images))
-    inputs = inputs_of(contract, signature, 3)
+    inputs = inputs_of(contract, signature, (3, 9, 9, 9))
     assert contract.signature(signature).check_request(inputs).keys() == inputs.keys()
     assert {len(array) for array in inputs.values()} == {3}
 
