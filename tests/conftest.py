@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -180,10 +181,18 @@ def networks() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of an exported `peak_ops` version."""
+    """The directory of an exported `peak_ops` version, which nobody changes."""
     from export.builder import export_model
 
-    return export_model(tmp_path_factory.mktemp("models")).directory
+    # An export takes ten seconds: processes of one run share it.
+    folder = tmp_path_factory.getbasetemp()
+    root = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "published"
+    directory = root / "peak_ops" / "1"
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            assert export_model(root).directory == directory
+    return directory
 
 
 @pytest.fixture(scope="session", params=["embedded", "stock"])
