@@ -78,10 +78,10 @@ def draw_blobs(
     return maps[..., None].astype(np.float32), centres
 
 
-def measure(sigma: float, noise: float) -> Accuracy:
-    """All refinements on one kind of map."""
+def measure(sigma: float, noise: float, window: int | None = None) -> Accuracy:
+    """All refinements on one kind of map, in the window that suits it unless one is named."""
     maps, centres = draw_blobs(sigma, noise)
-    window = window_for(sigma)
+    window = window or window_for(sigma)
     peaks, _ = find_global_peaks(maps)
     errors = {}
     for name, refine in REFINEMENTS.items():
@@ -116,13 +116,24 @@ def mean_errors(maps: np.ndarray, truth: np.ndarray, window: int) -> dict[str, f
     }
 
 
-def tell_accuracy(labelled: Iterable[Path], window: int, *, as_json: bool) -> None:
-    """Prints the tables of drawn and of labelled maps.
+def tell_accuracy(
+    labelled: Iterable[Path], window: int, *, as_json: bool, plot: Path | None = None
+) -> None:
+    """Prints the tables of drawn and of labelled maps, and draws the former.
 
     Raises:
       MapsError: A file without maps or labels.
+      PlotsError: A plot is asked for and matplotlib is not installed; before any measuring.
     """
+    if plot is not None:
+        from export.accuracy_plot import draw_accuracy
+        from export.benchmark.plots import require_matplotlib
+
+        require_matplotlib()
     drawn = measure_all()
+    if plot is not None:
+        draw_accuracy(drawn, plot)
+        click.echo(f"drawn: {plot}", err=True)
     real = {str(path): mean_errors(load_maps(path), _labels(path), window) for path in labelled}
     if as_json:
         rows = [dataclasses.asdict(accuracy) for accuracy in drawn]

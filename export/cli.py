@@ -253,12 +253,17 @@ def verify(
 @click.option(
     "--window", type=click.IntRange(1, 129), default=7, show_default=True, help="For --data."
 )
-def accuracy(as_json: bool, data: tuple[Path, ...], window: int) -> None:
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw it, PNG; needs pip install 'peakserve[plots]'.",
+)
+def accuracy(as_json: bool, data: tuple[Path, ...], window: int, plot: Path | None) -> None:
     """Print how near each refinement comes to the true position on drawn maps."""
     _import_tensorflow()
     from export.accuracy import tell_accuracy
 
-    tell_accuracy(data, window, as_json=as_json)
+    tell_accuracy(data, window, as_json=as_json, plot=plot)
 
 
 @main.command()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export.case import LARGEST_REFUSED, Case
+from export.case import LARGEST_REFUSED, Case, bytes_of
 from signatures.contract import KeypointOptions, ModelContract, SignatureContract
 
 # Images of one request, which JSON makes large.
@@ -134,5 +134,5 @@ def keypoint_cases(
             yield Case(key, name, {tensor.name: samples})
         for rule in signature.rules:
             for name, inputs in rule.violations({tensor.name: requests["one"]}):
-                if inputs[tensor.name].nbytes <= LARGEST_REFUSED:
+                if bytes_of(inputs) <= LARGEST_REFUSED:
                     yield Case(key, f"refused_{name}", inputs, refused=True)

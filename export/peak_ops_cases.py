@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export.case import LARGEST_REFUSED, Case, Inputs
+from export.case import LARGEST_REFUSED, Case, Inputs, bytes_of
 from signatures.contract import (
     DEFAULT_SIGNATURE,
     PEAK_OPS,
@@ -166,7 +166,7 @@ def refused_cases(candidates: list[Case], contract: ModelContract = PEAK_OPS) ->
             )
         for rule in signature.rules:
             for name, inputs in rule.violations(base):
-                if sum(array.nbytes for array in inputs.values()) > LARGEST_REFUSED:
+                if bytes_of(inputs) > LARGEST_REFUSED:
                     continue
                 yield Case(key, f"refused_{name}", inputs, refused=True)
 

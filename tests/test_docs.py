@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from export.cli import main
+from serving_config.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def load_module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def blocks(page, language):
@@ -79,6 +91,44 @@ def keypoints_host(tmp_path_factory):
     write_saved_model(Keypoints(KeypointOptions(height=40, width=48, channels=3)), directory)
     with ModelServer("keypoints", directory.parent, program=find_server()) as server:
         yield server
+
+
+def test_the_tutorial_from_beginning_to_end(tmp_path, networks, long_run):
+    """As it is written, but for the ports; the network takes every second pixel."""
+    if not long_run:
+        pytest.skip("two exports and a comparison: --long")
+    frames = load_module(ROOT / "tests" / "export" / "prediction" / "frames.py")
+    networks.save_every_nth_pixel(tmp_path / "network", stride=2)
+    pictures = np.random.default_rng(0).integers(0, 50, (6, 320, 560, 3), np.uint8)
+    pictures[:, 100:120, 200:230] = 250
+    frames.save_video(tmp_path / "clip.mp4", pictures)
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "peakserve"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m export "$@"\n')
+    command.chmod(0o755)
+    grpc_port, rest_port = map(str, free_ports(2))
+    _, *steps = blocks(ROOT / "docs" / "tutorial.md", "sh")
+    script = "".join(steps).replace("8500", grpc_port).replace("8501", rest_port)
+    serve = "peakserve serve --model keypoints"
+    assert serve in script
+    script = script.replace(serve, f"{serve} --port {grpc_port} --rest-port {rest_port}")
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-c", f"set -e; trap 'kill %1' EXIT\n{script}"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    # `versions diff` says by its exit code whether clients break: they do not.
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "published keypoints version 1: " in done.stdout
+    assert '"state": "AVAILABLE"' in done.stdout
+    assert "\nframe,node,x,y,confidence\n0,nose," in done.stdout
+    assert "equal" in done.stdout
+    assert (tmp_path / "drawn.mp4").stat().st_size > 1000
 
 
 def test_the_javascript_example_prints_what_the_page_shows(keypoints_host, tmp_path):
