@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
+from export.benchmark.report import tell
 from export.benchmark.result import AT_LEAST, NOT_INSTALLED, Benchmark, Goal, table_of
 from export.benchmark.timing import Times, in_blocks, interleaved
 
@@ -80,6 +83,21 @@ def test_a_goal_may_be_a_difference():
     assert str(goal) == "ours - other, ms"
     assert goal.measure(times) == pytest.approx(2.0)
     assert Goal("ours", "other", 2.0).measure(times) == pytest.approx(1.65)
+
+
+@pytest.mark.parametrize(
+    ("quick", "bound", "missed"),
+    [(False, 2.0, True), (False, 5.0, False), (True, 2.0, False)],
+    ids=["missed", "reached", "small sizes"],
+)
+def test_what_is_missed_is_printed(quick, bound, missed):
+    times = Times({"ours": (0.004,), "other": (0.001,)})
+    goals = (Goal("ours", "other", bound),)
+    table = table_of(times, work="work", case="case", order="interleaved", goals=goals)
+    machine = {"processor": "two cores", "tensorflow": "2", "gpus": "none"}
+    console = Console(file=io.StringIO(), width=120)
+    tell(Benchmark(1, quick, "1x8x8x1", machine, (table,)), console)
+    assert ("missed" in console.file.getvalue()) == missed
 
 
 def test_json_is_the_tables(tmp_path):

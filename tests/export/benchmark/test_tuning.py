@@ -70,7 +70,7 @@ def test_a_bound_that_nothing_keeps_is_said():
 
 
 def test_waits_that_are_the_same_to_the_scheduler_are_tried_once():
-    found = candidates_of([4, 8], [0.5, 1.0, 2.0])
+    found = candidates_of([1, 4, 8], [0.5, 1.0, 2.0])
     assert list(map(str, found)) == [
         "unbatched",
         "batches of 4, 0.5 ms",
