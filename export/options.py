@@ -153,6 +153,13 @@ def _option(name: str, kind: Any, text: str, **more: Any) -> Callable[..., Any]:
     )
 
 
+def _read_names(context: click.Context, option: click.Parameter, given: str) -> str:
+    """Names in one text, wherever they come from."""
+    from export.prediction.names import read_names
+
+    return ",".join(read_names(given)) if given else ""
+
+
 def _model_options() -> tuple[Callable[..., Any], ...]:
     return (
         _option("height", int, "rows of the maps; batching needs it fixed."),
@@ -190,6 +197,12 @@ def _model_options() -> tuple[Callable[..., Any], ...]:
             "scaled: x stride / scale, as SLEAP's networks; half-pixel: as geometric resizing.",
         ),
         _option("max-pixels", int, "most pixels of one picture."),
+        _option(
+            "names",
+            str,
+            "what the channels are called: nose,tail or a file with one name a line.",
+            callback=_read_names,
+        ),
         _option("max-samples", int, "most samples of one request, where they may be small."),
     )
 

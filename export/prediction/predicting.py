@@ -76,7 +76,8 @@ class Task:
       out: The file of points, `None` for standard output.
       kind: Its format, `None` for what its ending says.
       overlay: Where drawn frames go, if anywhere.
-      names: Of the channels, joined by commas, or a file of them; `None` for `node0` and so on.
+      names: Of the channels, joined by commas, or a file of them; `None` for those of the
+        manifest, and else `node0` and so on.
     """
 
     given: str
@@ -124,6 +125,7 @@ def _predict(task: Task, server: Server, interruption: Interruption) -> int:
     with ExitStack() as stack:
         contract = _contract(server)
         client = stack.enter_context(_client(server, contract))
+        names = names or _names_in(contract)
         chosen = choose(source, _signatures(client, server, contract), server.signature)
         _check_format(kind, chosen, source)
         overlay = open_overlay(task.overlay, source) if task.overlay is not None else None
@@ -147,6 +149,12 @@ def _contract(server: Server) -> ModelContract | None:
     if server.model_root is None:
         return None
     return contract_in(server.model_root, server.model, server.version, server.label)
+
+
+def _names_in(contract: ModelContract | None) -> tuple[str, ...] | None:
+    """What the model's channels are called, if its manifest says so."""
+    named = dict(contract.options).get("names") if contract is not None else None
+    return tuple(named.split(",")) if named else None
 
 
 def _client(server: Server, contract: ModelContract | None) -> GrpcClient:

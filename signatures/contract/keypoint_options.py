@@ -55,6 +55,7 @@ class KeypointOptions:
       max_samples: Most samples of one request, where samples may be small: pictures, and maps and
         images of any size.
       max_map_elements: Largest number of elements of one request's maps.
+      names: What the channels are called, joined by commas; clients find them in the manifest.
 
     Raises:
       InvalidInputError: An option that is unknown, out of bounds, or does not fit another.
@@ -84,6 +85,7 @@ class KeypointOptions:
     max_pixels: int = 2**23
     max_samples: int = 4096
     max_map_elements: int = LARGEST_MAPS
+    names: str = ""
 
     def __post_init__(self) -> None:
         faults = [
@@ -110,6 +112,7 @@ class KeypointOptions:
             _outside("max_samples", self.max_samples, self.max_batch, 2**24),
             _outside("max_map_elements", self.max_map_elements, self.map_elements, 2**31),
             self._unfit(),
+            self._misnamed(),
         ]
         if any(faults):
             raise InvalidInputError("; ".join(filter(None, faults)))
@@ -132,6 +135,16 @@ class KeypointOptions:
                 "batching: the server's batcher joins requests of one shape only; "
                 "pass image_height and image_width"
             )
+        return ""
+
+    def _misnamed(self) -> str:
+        """What is wrong with the names."""
+        names = self.names.split(",") if self.names else []
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or not all(name == name.strip() != "" for name in names):
+            return f"names: expected different names, such as nose,tail, got {self.names!r}"
+        if names and self.channels not in (None, len(names)):
+            return f"names: expected {self.channels}, one for each channel, got {len(names)}"
         return ""
 
     @property

@@ -112,6 +112,9 @@ def test_maps_with_few_pixels_or_none(key, shape):
             {"image_height": 9, "image_width": 9, "max_pixels": 80},
             "max_pixels: expected at least 81, got 80",
         ),
+        ({"channels": 2, "names": "nose"}, "names: expected 2, one for each channel, got 1"),
+        ({"names": "nose,nose"}, "names: expected different names, such as nose,tail, got 'nose,n"),
+        ({"names": "nose,"}, "names: expected different names"),
     ],
 )
 def test_unknown_options_are_refused(options, text):

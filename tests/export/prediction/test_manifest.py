@@ -44,6 +44,19 @@ def test_the_server_is_not_asked(signature, predict, given, model, model_root):
     assert done.stdout == csv(wanted)
 
 
+def test_names_of_the_manifest_unless_others_are_given(predict, given, tmp_path):
+    directory = tmp_path / "named" / "keypoints" / "1"
+    directory.mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"")
+    options = KeypointOptions(height=4, width=6, channels=2, max_peaks=3, names="nose,left ear")
+    write_manifest(directory, keypoints_contract(options), content=None, tensorflow_version="")
+    root = ["--model-root", directory.parents[1]]
+    for chosen, nodes in ([], ["nose", "left ear"]), (["--names", "a,b"], ["a", "b"]):
+        done = predict(given, *root, *chosen)
+        assert done.exit_code == 0, done.stderr
+        assert [line.split(",")[1] for line in done.stdout.splitlines()[1:3]] == nodes
+
+
 def test_the_newest_is_taken(predict, given, model_root):
     done = predict(given, "--model-root", model_root)
     assert "expected maps of 8 x 6 x 2 (height x width x channels), got 4 x 6 x 2" in done.stderr
