@@ -50,8 +50,8 @@ _POSITIVE = click.IntRange(min=1)
 )
 @click.option(
     "--names",
-    help="What the channels are called: nose,tail or a file with one name a line; if left out as in "
-    "the manifest (--model-root), or node0 and so on.",
+    help="What the channels are called: nose,tail or a file with one name a line; if left out as "
+    "in the manifest (--model-root), or node0 and so on.",
 )
 @click.option(
     "--overlay",
