@@ -23,10 +23,10 @@ from export.maps import draw_maps
 from serving_config import wire
 from signatures.contract import (
     InvalidInputError,
-    KeypointOptions,
     ModelContract,
     SignatureContract,
     TensorContract,
+    image_options,
 )
 from signatures.contract.keypoints import blank_png
 
