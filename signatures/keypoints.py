@@ -22,6 +22,7 @@ from signatures.pictures import decode_each, decode_one, decoded
 from signatures.points import global_points, local_points
 from signatures.stages import HOST, Stages, Tensors, served
 
+
 class Keypoints(tf.Module):
     """Every signature of the family, traced with the inputs of its contract.
 

@@ -80,9 +80,7 @@ def served(contract: SignatureContract, stages: Stages, options: KeypointOptions
     def shaped(**inputs: tf.Tensor) -> Outputs:
         return tuple(
             tf.ensure_shape(result, output.static_shape)
-            for output, result in zip(
-                contract.outputs, answer(inputs[tensor.name]), strict=True
-            )
+            for output, result in zip(contract.outputs, answer(inputs[tensor.name]), strict=True)
         )
 
     return traced(contract, shaped, device=HOST)

@@ -54,9 +54,7 @@ class Topdown(tf.Module):
                 self._images, most=options.max_batch, batched=options.images_batched_in_graph
             )
         }
-        images = served(
-            self.contract.signature("images"), self.stages["images"], options.centroids
-        )
+        images = served(self.contract.signature("images"), self.stages["images"], options.centroids)
         self.functions: dict[str, Any] = {"images": images, DEFAULT_SIGNATURE: images}
 
     def maps_of(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

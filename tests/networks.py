@@ -33,7 +33,9 @@ def save_every_nth_pixel(
     scale = 255.0 if dtype == "uint8" else 1.0
     module.serve = tf.function(
         lambda image: {
-            "confmaps": tf.cast(image[:, ::stride, ::stride, :maps], tf.float32) / scale * module.gain
+            "confmaps": tf.cast(image[:, ::stride, ::stride, :maps], tf.float32)
+            / scale
+            * module.gain
         },
         input_signature=[spec],
     )
