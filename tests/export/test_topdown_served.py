@@ -9,16 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from export.backbone import networks_of_version
-from export.cases import make_cases
+from export.case import Case
 from export.cli import main
 from export.eager import Eager
+from export.image_cases import draw_images
 from export.manifest import contract_of, read_manifest
-from export.maps import draw_maps
-from export.verification import verify
-from serving_config.grpc_client import GrpcClient
-from serving_config.process import ModelServer
-from serving_config.programs import EMBEDDED_HOST
-from serving_config.rest_client import RestClient
+from signatures.contract import image_options
 
 SIZE = ("--image-height", "24", "--image-width", "32")
 
@@ -55,39 +51,8 @@ def test_export_replays_and_publishes(exported):
     assert (options["channels"], options["centroid_stride"], options["crop_size"]) == (3, 2, 12)
 
 
-@pytest.fixture(scope="module")
-def host(exported):
-    with ModelServer("topdown", exported[0] / "topdown", program=EMBEDDED_HOST) as server:
-        yield server
-
-
-def test_every_case_equals_eager(host, exported):
-    directory = exported[0] / "topdown" / "1"
-    contract = contract_of(read_manifest(directory))
-    cases = [
-        case
-        for case in make_cases(draw_maps(2, 12, 16, 3)[0], contract)
-        if case.signature == "images"
-    ]
-    about = {"model": "topdown", "contracts": {"topdown": contract}}
-    eager = Eager(contract, networks_of_version(directory))
-    with (
-        GrpcClient(host.grpc_address, **about) as grpc,
-        RestClient(host.rest_address, rows=True, **about) as rest,
-    ):
-        report = verify(cases, [grpc, rest], eager, contract, exact=True)
-    report.raise_if_different()
-    assert sum(tally.cases for tally in report.tallies) == 2 * len(cases)
-    # Drawn blobs are seen, and what is compared is more than zeros.
-    expected = eager(cases[0])
-    assert expected.outputs["instance_confidences"].any()
-    assert expected.outputs["valid"].any()
-
-
 def test_a_choice_far_from_a_tie_is_compared(exported):
     """One bright pixel: nothing of its sample is excused, for all that other samples are."""
-    from export.case import Case
-
     directory = exported[0] / "topdown" / "1"
     contract = contract_of(read_manifest(directory))
     images = np.zeros((2, 24, 32, 3), np.uint8)
@@ -99,16 +64,50 @@ def test_a_choice_far_from_a_tie_is_compared(exported):
     np.testing.assert_array_equal(undecided, [[False] * 3, [True] * 3])
 
 
-def test_other_commands_know_the_family(exported, host):
+def test_the_embedded_host_answers_as_eager_does(exported, tmp_path):
+    root, _ = exported
+    report = tmp_path / "report.json"
+    verified = peakserve(
+        *("verify", "--model", "topdown", "--model-root", root, "--server", "embedded"),
+        *("--exact", "--report", report),
+    )
+    assert verified.exit_code == 0, verified.output
+    assert "equal to the last bit" in verified.output
+    # Drawn blobs are seen: what is compared is more than zeros.
+    directory = root / "topdown" / "1"
+    contract = contract_of(read_manifest(directory))
+    outputs = Eager(contract, networks_of_version(directory))(
+        Case("images", "drawn", {"images": draw_images(2, image_options(contract))})
+    ).outputs
+    assert outputs["instance_confidences"].any()
+    assert outputs["valid"].any()
+
+
+def test_other_commands_know_the_family(exported):
     root, _ = exported
     inspected = peakserve("inspect", "--model", "topdown", "--model-root", root)
     assert inspected.exit_code == 0, inspected.output
     assert "instance_confidences" in inspected.output
-    verified = peakserve(
-        *("verify", "--model", "topdown", "--model-root", root),
-        *("--address", host.grpc_address, "--rest-address", host.rest_address),
-    )
-    assert verified.exit_code == 0, verified.output
-    doctor = peakserve("doctor", root / "topdown" / "1", "--json")
+    doctor = peakserve("doctor", root / "topdown" / "1", "--gpu", "--json")
     assert doctor.exit_code == 0, doctor.output
-    json.loads(doctor.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--backbone", "instance"), "--centroid is missing"),
+        (("--centroid", "centroid"), "--backbone is missing"),
+        (("--centroid", "instance", "--backbone", "instance"), "one channel, got 3"),
+        (("--centroid", "centroid", "--backbone", "instance"), "such as --crop-size 160"),
+        (
+            ("--centroid", "centroid", "--backbone", "instance", "--crop-size", "9000"),
+            "crop_size: expected 1..2048, got 9000",
+        ),
+    ],
+)
+def test_one_sentence_says_what_is_missing(files, tmp_path, arguments, sentence):
+    paths = [str(files.get(argument, argument)) for argument in arguments]
+    result = peakserve("export", "--model", "topdown", "--model-root", tmp_path, *SIZE, *paths)
+    assert result.exit_code != 0
+    assert sentence in result.output
+    assert not list(tmp_path.iterdir())

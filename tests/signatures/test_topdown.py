@@ -110,14 +110,19 @@ def assert_equal(got, images, **how):
         np.testing.assert_array_equal(got[name], np.stack([one[name] for one in wanted]), name)
 
 
+@pytest.fixture(scope="module")
+def plain(networks):
+    """Traced once for all: joined in the graph, every pixel of the maps."""
+    return topdown(networks)
+
+
 @pytest.mark.parametrize("instances", [1, 2, 12])
-@pytest.mark.parametrize("strides", [(1, 1), (2, 3)])
-def test_points_are_those_of_slices(networks, strides, instances):
+def test_points_are_those_of_slices(networks, plain, instances):
     """One instance, fewer than there are slots, more than there are slots; at borders as well."""
-    module = topdown(networks, strides)
     images = draw(10, instances, seed=instances)
-    assert_equal(ask(module, images), images, strides=strides)
-    assert_equal(whole(module, images[:3]), images[:3], strides=strides)
+    assert_equal(ask(plain, images), images)
+    strides = (2, 3)
+    assert_equal(whole(topdown(networks, strides), images), images, strides=strides)
 
 
 @pytest.mark.parametrize("scales", [(0.5, 1.0), (1.0, 0.5), (0.5, 0.5)])
@@ -127,29 +132,29 @@ def test_scales(networks, scales):
     if scales[0] == 0.5:
         # Two by two equal pixels are one, in half the size.
         images[..., 0] = np.kron(images[:, ::2, ::2, 0], np.ones((1, 2, 2), np.uint8))
-    assert ask(module, images)["instance_confidences"].all()
-    assert_equal(ask(module, images), images, scales=scales)
+    got = whole(module, images)
+    assert got["instance_confidences"].all()
+    assert_equal(got, images, scales=scales)
 
 
 @pytest.mark.parametrize(
     ("row", "col"), [(0, 0), (0, WIDTH - 1), (HEIGHT - 1, 0), (HEIGHT - 1, WIDTH - 1), (20, 0)]
 )
-def test_crops_at_the_border(networks, row, col):
+def test_crops_at_the_border(plain, row, col):
     image = draw(1, 0)
     image[0, row, col, 0] = 200
-    got = ask(topdown(networks), image)
+    got = ask(plain, image)
     assert_equal(got, image)
     assert got["valid"][0, 0].all()
     np.testing.assert_array_equal(got["points"][0, 0, 0], [col, row])
 
 
-def test_nobody_and_nothing(networks):
+def test_nobody_and_nothing(plain):
     """No instance is zeros, and so is a slot without one; no samples have the right shapes."""
-    module = topdown(networks)
     for images in (draw(3, 0), np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)):
-        for name, values in ask(module, images).items():
+        for name, values in ask(plain, images).items():
             assert not values.any(), name
-    shapes = {name: values.shape for name, values in ask(module, draw(0, 0)).items()}
+    shapes = {name: values.shape for name, values in ask(plain, draw(0, 0)).items()}
     assert shapes == {
         "points": (0, INSTANCES, 3, 2),
         "confidences": (0, INSTANCES, 3),
@@ -158,22 +163,20 @@ def test_nobody_and_nothing(networks):
     }
 
 
-def test_ties_are_in_row_major_order(networks):
+def test_ties_are_in_row_major_order(plain):
     image = draw(1, 0)
     for row, col in ((30, 5), (10, 40), (10, 8), (35, 20)):
         image[0, row, col, 0] = 100
-    got = ask(topdown(networks), image)
+    got = ask(plain, image)
     np.testing.assert_array_equal(got["points"][0, :, 0], [[8, 10], [40, 10], [5, 30]])
 
 
-@pytest.mark.parametrize("batching", ["in-graph", "none"])
-def test_mates_do_not_matter(networks, batching):
-    """In one request, alone, and among others: the same bits."""
-    module = topdown(networks, batching=batching)
+def test_mates_do_not_matter(plain):
+    """In one request and alone: the same bits."""
     images = np.concatenate([draw(3, 5), draw(2, 0), np.full((1, HEIGHT, WIDTH, 3), 255, np.uint8)])
-    together = ask(module, images)
+    together = ask(plain, images)
     for index in range(len(images)):
-        alone = ask(module, images[index : index + 1])
+        alone = ask(plain, images[index : index + 1])
         for name, values in alone.items():
             np.testing.assert_array_equal(values[0], together[name][index], name)
 
