@@ -131,7 +131,7 @@ class Eager:
     def undecided(self, case: Case) -> np.ndarray | None:
         """Which choices are nearer to a tie than the network is exact.
 
-        Of a sample and channel; of top-down models, of a sample and instance.
+        Of a sample and channel; of top-down models, of a sample, instance and node.
         """
         signature = self._contract.signature(case.signature)
         margin = signature.tolerance.margin if signature.tolerance else 0.0
@@ -147,7 +147,7 @@ class Eager:
         assert not isinstance(module, PeakOps)
         if isinstance(module, Topdown):
             if not len(samples):
-                return np.zeros((0, module.options.max_instances))
+                return np.zeros((0, module.options.max_instances, module.options.channels or 0))
             looked_at = self._map_function(signature, module.maps_of)(tf.constant(samples))
             centroids, nodes, slots = (part.numpy() for part in looked_at)
             return instance_margins(centroids, nodes, slots, module.options)

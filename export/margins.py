@@ -162,19 +162,19 @@ def instance_margins(
       options: Thresholds, refinement, I.
 
     Returns:
-      float64 [N, I].
+      float64 [N, I, C].
     """
     samples = len(centroids)
-    margins = np.full(samples * options.max_instances, np.inf)
+    margins = np.full((samples * options.max_instances, maps.shape[-1]), np.inf)
     if len(maps):
-        margins[slots] = point_margins(maps, options.nodes).min(axis=1)
+        margins[slots] = point_margins(maps, options.nodes)
     around = _largest_neighbours(centroids)
     of_samples = [
         _order_margin(values, largest, options.centroid_threshold, options.max_instances)
         for values, largest in zip(centroids.astype(np.float64), around, strict=True)
     ]
-    of_slots = margins.reshape(samples, options.max_instances)
-    return np.fmin(of_slots, np.reshape(of_samples, (samples, 1)))
+    of_slots = margins.reshape(samples, options.max_instances, maps.shape[-1])
+    return np.fmin(of_slots, np.reshape(of_samples, (samples, 1, 1)))
 
 
 def _order_margin(values: np.ndarray, largest: np.ndarray, threshold: float, most: int) -> float:

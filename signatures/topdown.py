@@ -145,9 +145,10 @@ class Topdown(tf.Module):
         """
         options = self.options
         side = options.crop_size
-        corners = tf.reverse(_corners(scaled, peaks, side), axis=[1])
-        # Products, in float64: a division by a constant becomes one when the graph is optimised.
-        shift = tf.cast(tf.cast(corners, tf.float64) * (1 / options.instance_scale), tf.float32)
+        # Integers are not reversed on a GPU. A product: a division by a constant becomes one when
+        # the graph is optimised.
+        corners = tf.reverse(tf.cast(_corners(scaled, peaks, side), tf.float64), axis=[1])
+        shift = tf.cast(corners * (1 / options.instance_scale), tf.float32)
         factor = np.float32(options.nodes.image_stride)
         points, confidences, valid = global_points(
             self._maps(cut(scaled, peaks, side)),
