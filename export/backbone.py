@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from export.network_source import NetworkSource
 from signatures.contract import DEFAULT_SIGNATURE
-from signatures.network import Network
+from signatures.network import Network, Networks, TwoNetworks
 
 LEGACY_EXTRA = "legacy-keras"
 
@@ -66,20 +66,41 @@ def load_network(origin: NetworkSource, *, channels: int = 3) -> Network:
     return Network(function, channels=depth, height=height, width=width, parts=source.parts)
 
 
-def network_of_version(directory: Path) -> Network:
-    """The network inside a version that was exported with one.
+def load_networks(origin: NetworkSource, *, channels: int = 3) -> Networks:
+    """Loads the one network, or the two, that a model is made of.
+
+    Args:
+      origin: Their files.
+      channels: Channels of their inputs where they leave them open.
+
+    Raises:
+      BackboneError: A network that cannot be used.
+    """
+    network = load_network(origin, channels=channels)
+    if origin.centroid is None:
+        return network
+    return TwoNetworks(load_network(NetworkSource(origin.centroid), channels=channels), network)
+
+
+def networks_of_version(directory: Path) -> Networks:
+    """The network, or the two, inside a version that was exported with them.
 
     Raises:
       BackboneError: The version holds none.
     """
     loaded = tf.saved_model.load(str(directory))
+
+    def network(saved: Any) -> Network:
+        (spec,) = saved.run.input_signature
+        _, height, width, channels = spec.shape
+        return Network(saved.run, channels=channels, height=height, width=width, parts=[loaded])
+
     try:
-        run = loaded.network.run
-        (spec,) = run.input_signature
+        if hasattr(loaded, "centroid_network"):
+            return TwoNetworks(network(loaded.centroid_network), network(loaded.instance_network))
+        return network(loaded.network)
     except (AttributeError, TypeError, ValueError) as error:
         raise BackboneError(f"{directory}: expected a version with a network") from error
-    _, height, width, channels = spec.shape
-    return Network(run, channels=channels, height=height, width=width, parts=[loaded])
 
 
 def _read(path: Path) -> _Source:

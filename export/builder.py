@@ -22,8 +22,7 @@ from export.store import Unchanged, VersionStore
 from export.warmup import Shape, check_shapes, default_shapes, write_warmup
 from serving_config.batching import write_batching_file
 from signatures.batching import BATCH_THREADS, MOST_BATCHES, timeout_micros
-from signatures.contract import ModelContract
-from signatures.keypoints import Keypoints
+from signatures.contract import KeypointOptions, ModelContract
 from signatures.peak_ops import PeakOps
 
 
@@ -72,11 +71,12 @@ def write_saved_model(
       The content identity.
     """
     tf.saved_model.save(module, str(directory), signatures=module.functions)
-    if isinstance(module, Keypoints) and module.options.batching == "server":
+    options = dict(module.contract.options)
+    if options.get("batching") == "server":
         write_batching_file(
             directory,
-            max_batch=module.options.max_batch,
-            timeout_micros=timeout_micros(module.options),
+            max_batch=options["max_batch"],
+            timeout_micros=timeout_micros(KeypointOptions(batch_timeout=options["batch_timeout"])),
             max_enqueued=MOST_BATCHES,
             threads=BATCH_THREADS,
         )

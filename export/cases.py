@@ -20,6 +20,6 @@ def make_cases(
       contract: The model family.
       images: uint8 [N, Hi, Wi, 1 or 3], for signatures of images; drawn if left out.
     """
-    if contract.name == "keypoints":
-        return list(keypoint_cases(maps, contract, images))
-    return peak_ops_cases(maps, contract)
+    if contract.name == PEAK_OPS.name:
+        return peak_ops_cases(maps, contract)
+    return list(keypoint_cases(maps, contract, images))

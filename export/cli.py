@@ -15,6 +15,7 @@ from export.commands.doctor import doctor
 from export.commands.predict import predict
 from export.commands.tune import tune
 from export.commands.versions import versions
+from export.topdown_options import check_networks, topdown_options
 from serving_config.tls import ClientTls
 from signatures.contract import contract_with
 
@@ -87,6 +88,7 @@ def _import_tensorflow() -> None:
 )
 @options.bounds_options
 @options.keypoint_options
+@topdown_options
 @click.pass_context
 def export(
     context: click.Context,
@@ -98,12 +100,12 @@ def export(
     allow_breaking: bool,
     backbone_path: Path | None,
     backbone_output: str | None,
+    centroid_path: Path | None,
     **chosen: object,
 ) -> None:
     """Build a model, replay it in a fresh process, and publish it as a new version."""
     with_network = backbone_path is not None
-    if with_network and model != "keypoints":
-        raise click.UsageError(f"--backbone is no option of the model {model}")
+    check_networks(model, backbone_path, centroid_path)
     if backbone_output is not None and not with_network:
         raise click.UsageError("--backbone-output needs --backbone")
     family_options = options.options_of(context, model, chosen, with_network=with_network)
@@ -114,13 +116,16 @@ def export(
     from export.network_source import NetworkSource
     from export.publishing import export_and_tell
 
+    source = None
+    if backbone_path is not None:
+        source = NetworkSource(backbone_path, backbone_output, centroid_path)
     export_and_tell(
         model,
         model_root,
         version=version,
         force=force,
         options=family_options,
-        source=NetworkSource(backbone_path, backbone_output) if backbone_path else None,
+        source=source,
         warmup_shapes=warmup_shapes or None,
         allow_breaking=allow_breaking,
     )

@@ -159,7 +159,8 @@ def excuse(
     Args:
       expected: The eager output.
       got: The served output.
-      undecided: bool, of the outputs' leading axes.
+      undecided: bool, of the outputs' leading axes; of an output with fewer axes than it, what is
+        undecided along all of the others.
 
     Returns:
       The served output with the expected values where undecided, and the places where that
@@ -167,6 +168,7 @@ def excuse(
     """
     if expected.shape != got.shape or not undecided.any():
         return got, []
+    undecided = np.asarray(undecided.all(axis=tuple(range(expected.ndim, undecided.ndim))))
     mask = undecided.reshape(undecided.shape + (1,) * (expected.ndim - undecided.ndim))
     changed = mask & ~equal_bits(expected, got)
     places = np.argwhere(changed.reshape(*undecided.shape, -1).any(axis=-1))

@@ -10,38 +10,59 @@ import numpy as np
 import tensorflow as tf
 
 from export.case import Case
-from export.margins import point_margins
+from export.margins import instance_margins, point_margins
 from export.verification import Expected
 from signatures.batching import no_samples
-from signatures.contract import InvalidInputError, KeypointOptions, ModelContract, SignatureContract
+from signatures.contract import (
+    PEAK_OPS,
+    InvalidInputError,
+    KeypointOptions,
+    ModelContract,
+    SignatureContract,
+    image_options,
+)
 from signatures.guard import body_of, guarded, raise_first_refusal
 from signatures.keypoints import Keypoints
-from signatures.network import Network
+from signatures.network import Network, Networks, TwoNetworks
 from signatures.peak_ops import FUNCTIONS, PeakOps
+from signatures.topdown import Topdown
 
 Function = Callable[..., Any]
+Module = PeakOps | Keypoints | Topdown
 
 
-def module_of(contract: ModelContract, network: Network | None = None) -> PeakOps | Keypoints:
+def module_of(contract: ModelContract, network: Networks | None = None) -> Module:
     """The module that a contract describes.
 
     Args:
       contract: The model family and its options.
-      network: What the options' backbone stands for.
+      network: The network, or the two, that the model is made of.
+
+    Raises:
+      InvalidInputError: A model without the networks that it is made of.
     """
-    if contract.name == "keypoints":
-        return Keypoints(KeypointOptions(**dict(contract.options)), network)
-    return PeakOps(contract)
+    if contract.name == PEAK_OPS.name:
+        return PeakOps(contract)
+    options = image_options(contract)
+    if isinstance(options, KeypointOptions):
+        return Keypoints(options, network if isinstance(network, Network) else None)
+    if not isinstance(network, TwoNetworks):
+        raise InvalidInputError(
+            f"{contract.name}: expected a centroid network and an instance network, pass "
+            "--centroid and --backbone"
+        )
+    return Topdown(options, network)
 
 
 def needs_network(contract: ModelContract) -> bool:
-    """Whether eager results need the model's network."""
-    return bool(dict(contract.options).get("backbone"))
+    """Whether eager results need the model's networks."""
+    options = dict(contract.options)
+    return bool(options.get("backbone")) or contract.name == "topdown"
 
 
-def eager_functions(contract: ModelContract, module: PeakOps | Keypoints) -> dict[str, Function]:
+def eager_functions(contract: ModelContract, module: Module) -> dict[str, Function]:
     """Signature name to eager function, under the contract's bounds or options."""
-    if not isinstance(module, Keypoints):
+    if isinstance(module, PeakOps):
         return {
             signature.name: guarded(signature)(body_of(FUNCTIONS[signature.name]))
             for signature in contract.signatures
@@ -80,12 +101,12 @@ def once_traced(function: Function) -> Function:
 class Eager:
     """Answers cases in this process, under the bounds or options of a contract."""
 
-    def __init__(self, contract: ModelContract, network: Network | None = None) -> None:
+    def __init__(self, contract: ModelContract, network: Networks | None = None) -> None:
         """Makes the family's functions.
 
         Args:
           contract: The model family and its options.
-          network: What the options' backbone stands for.
+          network: The network, or the two, that the model is made of.
         """
         self._contract = contract
         self._module = module_of(contract, network)
@@ -108,27 +129,33 @@ class Eager:
         return Expected(outputs, undecided=self.undecided(case))
 
     def undecided(self, case: Case) -> np.ndarray | None:
-        """Which (sample, channel) choices are nearer to a tie than the network is exact."""
+        """Which choices are nearer to a tie than the network is exact.
+
+        Of a sample and channel; of top-down models, of a sample, instance and node.
+        """
         signature = self._contract.signature(case.signature)
         margin = signature.tolerance.margin if signature.tolerance else 0.0
-        if not margin or not isinstance(self._module, Keypoints):
+        if not margin or isinstance(self._module, PeakOps):
             return None
         (samples,) = case.inputs.values()
-        options = self._module.options
-        if not len(samples):
-            return np.zeros((0, options.channels or 0), bool)
-        most = self._module.stages[signature.name].most
-        return np.concatenate(
-            [
-                point_margins(self._maps_of(signature.name, part), options) <= margin
-                for part in parts(samples, most)
-            ]
-        )
+        runs = parts(samples, self._module.stages[signature.name].most)
+        return np.concatenate([self._margins(signature.name, run) <= margin for run in runs])
 
-    def _maps_of(self, signature: str, samples: np.ndarray) -> np.ndarray:
-        """The network's maps of one run."""
-        assert isinstance(self._module, Keypoints)
-        if signature not in self._map_functions:
-            self._map_functions[signature] = once_traced(partial(self._module.maps_of, signature))
-        maps: np.ndarray = self._map_functions[signature](tf.constant(samples)).numpy()
-        return maps
+    def _margins(self, signature: str, samples: np.ndarray) -> np.ndarray:
+        """The margins of one run's choices."""
+        module = self._module
+        assert not isinstance(module, PeakOps)
+        if isinstance(module, Topdown):
+            if not len(samples):
+                return np.zeros((0, module.options.max_instances, module.options.channels or 0))
+            looked_at = self._map_function(signature, module.maps_of)(tf.constant(samples))
+            centroids, nodes, slots = (part.numpy() for part in looked_at)
+            return instance_margins(centroids, nodes, slots, module.options)
+        if not len(samples):
+            return np.zeros((0, module.options.channels or 0))
+        maps = self._map_function(signature, partial(module.maps_of, signature))
+        return point_margins(maps(tf.constant(samples)).numpy(), module.options)
+
+    def _map_function(self, signature: str, maps_of: Function) -> Function:
+        """What gives the maps of one run."""
+        return self._map_functions.setdefault(signature, once_traced(maps_of))

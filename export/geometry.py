@@ -12,9 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from export.backbone import BackboneError
-from signatures.contract import KeypointOptions
+from signatures.contract import KeypointOptions, TopdownOptions
 from signatures.contract.keypoint_options import padded_size, scaled_size
-from signatures.network import Network
+from signatures.network import Network, TwoNetworks
 
 # A size that strides and paddings usually divide.
 _PROBED = 64
@@ -57,6 +57,103 @@ def options_with(network: Network, chosen: Mapping[str, Any]) -> KeypointOptions
     return KeypointOptions(
         **{**chosen, **found, **fixed, "backbone": True, "output_stride": float(stride)}
     )
+
+
+def topdown_options_with(networks: TwoNetworks, chosen: Mapping[str, Any]) -> TopdownOptions:
+    """The options of a model of a centroid network and an instance network.
+
+    Args:
+      networks: The networks.
+      chosen: Options by name; those that were not chosen are missing.
+
+    Raises:
+      BackboneError: A network contradicts what was chosen, or does not run.
+      InvalidInputError: An option is out of bounds.
+    """
+    plain = TopdownOptions(**chosen)
+    stride_chosen = {}
+    if "centroid_stride" in chosen:
+        stride_chosen = {"output_stride": plain.centroid_stride}
+    try:
+        centroids = options_with(
+            networks.centroid,
+            {
+                "image_height": plain.image_height,
+                "image_width": plain.image_width,
+                "input_scale": plain.centroid_scale,
+                "pad_to": plain.centroid_pad_to,
+                "grayscale": plain.grayscale,
+                "max_pixels": plain.max_pixels,
+                **stride_chosen,
+            },
+        )
+    except BackboneError as error:
+        text = str(error)
+        for name, here in _OF_CENTROIDS.items():
+            text = text.replace(name, here)
+        raise BackboneError(f"centroid network: {text}") from error
+    if centroids.channels != 1:
+        raise BackboneError(
+            "centroid network: expected a map of centroids with one channel, got "
+            f"{centroids.channels}; the network of nodes is --backbone"
+        )
+    side = _crop_size(networks.instance, chosen)
+    try:
+        rows, cols, channels = _map_shape(networks.instance, (side, side))
+        stride = chosen.get("instance_stride") or _stride((side, side), (rows, cols, channels))
+        _check_stride(stride, (side, side), (rows, cols), chosen="instance_stride" in chosen)
+    except BackboneError as error:
+        text = str(error).replace("--output-stride", "--instance-stride")
+        text = text.replace("pass --pad-to", "pass another --crop-size")
+        raise BackboneError(f"instance network: {text}") from error
+    if chosen.get("channels") not in (None, channels):
+        raise BackboneError(
+            f"--channels: the network gives {channels}, got {chosen['channels']}; leave it out"
+        )
+    return TopdownOptions(
+        **{
+            **chosen,
+            "image_height": centroids.image_height,
+            "image_width": centroids.image_width,
+            "centroid_height": centroids.input_height,
+            "centroid_width": centroids.input_width,
+            "centroid_stride": centroids.output_stride,
+            "instance_stride": float(stride),
+            "crop_size": side,
+            "channels": channels,
+        }
+    )
+
+
+# What the options of one network are called where there are two.
+_OF_CENTROIDS = {
+    "--input-scale": "--centroid-scale",
+    "--pad-to": "--centroid-pad-to",
+    "--output-stride": "--centroid-stride",
+}
+
+
+def _crop_size(network: Network, chosen: Mapping[str, Any]) -> int:
+    """The side of crops: as chosen, or as the network's fixed input has it."""
+    wanted: int | None = chosen.get("crop_size")
+    fixed = (network.height, network.width)
+    if fixed == (None, None):
+        if wanted is None:
+            raise BackboneError(
+                "instance network: it takes crops of any size; say with which it was trained, "
+                "such as --crop-size 160"
+            )
+        return wanted
+    if wanted is None and fixed[0] == fixed[1] and fixed[0] is not None:
+        return fixed[0]
+    if fixed != (wanted, wanted):
+        got = "no --crop-size" if wanted is None else f"--crop-size {wanted}"
+        raise BackboneError(
+            f"instance network: expected square crops of its input {fixed[0]} x {fixed[1]}, "
+            f"got {got}"
+        )
+    assert wanted is not None
+    return wanted
 
 
 def _image_size(network: Network, options: KeypointOptions) -> Size | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from signatures.contract import KeypointOptions
+from signatures.contract import ImageOptions
 
 FREE_SIZE = (64, 80)
 
 
-def draw_images(samples: int, options: KeypointOptions, *, seed: int = 0) -> np.ndarray:
+def draw_images(samples: int, options: ImageOptions, *, seed: int = 0) -> np.ndarray:
     """Bright blobs on a dark, noisy ground: uint8 [N, Hi, Wi, c] of the model's image size."""
     height, width = FREE_SIZE
     if options.image_height and options.image_width:

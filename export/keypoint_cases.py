@@ -1,4 +1,4 @@
-"""Cases of the model family `keypoints`: several batch sizes, and samples that nobody expects.
+"""Cases of models whose rows are samples: several batch sizes, and samples that nobody expects.
 
 Legend: `N` samples, `H` height, `W` width, `C` channels.
 """
@@ -10,7 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from export.case import LARGEST_REFUSED, Case, bytes_of
-from signatures.contract import KeypointOptions, ModelContract, SignatureContract
+from signatures.contract import (
+    ImageOptions,
+    KeypointOptions,
+    ModelContract,
+    SignatureContract,
+    image_options,
+)
 
 # Images of one request, which JSON makes large.
 SEVERAL = 4
@@ -27,7 +33,7 @@ def fitted_maps(maps: np.ndarray, options: KeypointOptions) -> np.ndarray:
     return maps
 
 
-def fitted_images(images: np.ndarray, options: KeypointOptions) -> np.ndarray:
+def fitted_images(images: np.ndarray, options: ImageOptions) -> np.ndarray:
     """Images uint8 [N, Hi, Wi, 1 or 3] with the channels and the size that a model takes."""
     if images.shape[3] != options.image_channels:
         grey = np.rint(images.mean(axis=3, keepdims=True)).astype(np.uint8)
@@ -84,9 +90,9 @@ def requests_of(
       maps: float32 [N, H, W, C].
       images: uint8 [N, Hi, Wi, 1 or 3]; drawn if left out.
     """
-    options = KeypointOptions(**dict(contract.options))
+    options = image_options(contract)
     (tensor,) = signature.inputs
-    if tensor.name == "confmaps":
+    if tensor.name == "confmaps" and isinstance(options, KeypointOptions):
         return {
             name: as_input(samples, tensor.dtype)
             for name, samples in mates(fitted_maps(maps, options)).items()
@@ -112,12 +118,12 @@ def keypoint_cases(
       contract: The model family.
       images: uint8 [N, Hi, Wi, 1 or 3], for models with a network; drawn if left out.
     """
-    options = KeypointOptions(**dict(contract.options))
+    options = image_options(contract)
     for key in contract.signature_keys():
         signature = contract.signature(key)
         (tensor,) = signature.inputs
         requests = requests_of(signature, contract, maps, images)
-        if tensor.name == "confmaps":
+        if tensor.name == "confmaps" and isinstance(options, KeypointOptions):
             requests["maps"] = as_input(fitted_maps(maps, options), tensor.dtype)
         elif tensor.name == "images" and images is not None:
             requests["several"] = fitted_images(images[:SEVERAL], options)

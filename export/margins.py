@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from signatures.contract import KeypointOptions
+from signatures.contract import KeypointOptions, TopdownOptions
 
 Inputs = Mapping[str, np.ndarray]
 Margins = dict[str, np.ndarray]
@@ -83,10 +83,11 @@ def _of_global_peaks(inputs: Inputs) -> Margins:
     return {"runner-up, confidence": apart[np.isfinite(apart)]}
 
 
-def _of_local_peaks(inputs: Inputs) -> Margins:
-    """How far pixels are from the threshold, and those above it from their largest neighbour."""
-    imgs, threshold = inputs["imgs"].astype(np.float64), float(inputs["threshold"])
-    padded = np.pad(imgs, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+def _largest_neighbours(imgs: np.ndarray) -> np.ndarray:
+    """The largest of every pixel's eight neighbours: float64 [N, H, W, C]."""
+    padded = np.pad(
+        imgs.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf
+    )
     height, width = imgs.shape[1:3]
     largest = np.full(imgs.shape, -np.inf)
     for dy in range(3):
@@ -94,6 +95,13 @@ def _of_local_peaks(inputs: Inputs) -> Margins:
             if (dy, dx) != (1, 1):
                 neighbour = padded[:, dy : dy + height, dx : dx + width]
                 largest = np.fmax(largest, neighbour)
+    return largest
+
+
+def _of_local_peaks(inputs: Inputs) -> Margins:
+    """How far pixels are from the threshold, and those above it from their largest neighbour."""
+    imgs, threshold = inputs["imgs"].astype(np.float64), float(inputs["threshold"])
+    largest = _largest_neighbours(imgs)
     with np.errstate(invalid="ignore"):
         apart = np.abs(imgs - largest)[imgs > threshold]
         from_threshold = np.abs(imgs - threshold).ravel()
@@ -137,6 +145,58 @@ def point_margins(maps: np.ndarray, options: KeypointOptions) -> np.ndarray:
         margins = np.fmin(margins, neighbours)
     # Two infinities are apart by nothing that a number tells.
     return np.where(np.isnan(margins), 0.0, margins)
+
+
+def instance_margins(
+    centroids: np.ndarray, maps: np.ndarray, slots: np.ndarray, options: TopdownOptions
+) -> np.ndarray:
+    """How much maps may change before the answer of `topdown` makes another choice.
+
+    The choices are which pixels of a sample's map of centroids are its strongest peaks, and in
+    which order, and those of the nodes of an instance.
+
+    Args:
+      centroids: float32 [N, H, W, 1].
+      maps: float32 [P, h, w, C], of the instances that there are.
+      slots: int64 [P], sample times I plus instance of each.
+      options: Thresholds, refinement, I.
+
+    Returns:
+      float64 [N, I, C].
+    """
+    samples = len(centroids)
+    margins = np.full((samples * options.max_instances, maps.shape[-1]), np.inf)
+    if len(maps):
+        margins[slots] = point_margins(maps, options.nodes)
+    around = _largest_neighbours(centroids)
+    of_samples = [
+        _order_margin(values, largest, options.centroid_threshold, options.max_instances)
+        for values, largest in zip(centroids.astype(np.float64), around, strict=True)
+    ]
+    of_slots = margins.reshape(samples, options.max_instances, maps.shape[-1])
+    return np.fmin(of_slots, np.reshape(of_samples, (samples, 1, 1)))
+
+
+def _order_margin(values: np.ndarray, largest: np.ndarray, threshold: float, most: int) -> float:
+    """How much one map may change before its strongest peaks are others, or in another order.
+
+    Args:
+      values: float64 [H, W, 1].
+      largest: The largest of every pixel's neighbours, of that shape.
+      threshold: Peaks are above it.
+      most: Peaks that count.
+    """
+    with np.errstate(invalid="ignore"):
+        is_peak = (values > largest) & (values > threshold)
+        strongest = np.sort(values[is_peak])[-most:]
+        # A full row is joined only by what is above its last one.
+        limit = strongest[0] if len(strongest) == most else threshold
+        counts = is_peak & (values >= limit)
+        stays = np.fmin(values - largest, values - threshold)[counts]
+        joins = -np.fmin(values - largest, values - limit)[~counts]
+        apart = np.concatenate([stays, joins, np.diff(strongest)])
+    # Two infinities are apart by nothing that a number tells.
+    return float(np.where(np.isnan(apart), 0.0, np.abs(apart)).min(initial=np.inf))
 
 
 # Per signature with discrete outputs: what was chosen, and in which unit the margin is.

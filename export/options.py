@@ -123,17 +123,18 @@ IMAGE_OPTIONS = (
 
 def keypoint_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that fix a `keypoints` model."""
-    return _decorated(command, (*_model_options(), *_batching_options()))
+    return decorated(command, (*_model_options(), *_batching_options()))
 
 
 def untuned_options(command: Callable[..., None]) -> Callable[..., None]:
     """The same without those of batching."""
-    return _decorated(command, _model_options())
+    return decorated(command, _model_options())
 
 
-def _decorated(
+def decorated(
     command: Callable[..., None], options: tuple[Callable[..., Any], ...]
 ) -> Callable[..., None]:
+    """A command with several options, shown in their order."""
     for decorate in reversed(options):
         command = decorate(command)
     return command
@@ -299,10 +300,7 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
             tls = ClientTls(tls_ca, tls_cert, tls_key, tls_server_name)
         command(*arguments, tls=tls, **others)
 
-    decorated: Callable[..., None] = with_tls
-    for option in reversed(_TLS_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    return decorated(with_tls, _TLS_OPTIONS)
 
 
 def options_of(

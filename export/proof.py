@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from export.backbone import network_of_version
+from export.backbone import networks_of_version
 from export.case import Case
 from export.cases import make_cases
 from export.eager import Eager, needs_network
@@ -26,7 +26,7 @@ from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import HTTPS, RestClient
 from serving_config.tls import ClientTls
 from signatures.contract import ModelContract
-from signatures.network import Network
+from signatures.network import Networks
 
 
 def new_console() -> Console:
@@ -53,12 +53,12 @@ class Subject:
 
     Attributes:
       contract: Its family and options.
-      network: Its network, which eager results are made with; `None` if it has none.
+      network: Its network, or two, which eager results are made with; `None` if it has none.
       base_path: The folder of its versions, `None` if it is known by its name only.
     """
 
     contract: ModelContract
-    network: Network | None = None
+    network: Networks | None = None
     base_path: Path | None = None
 
 
@@ -69,7 +69,7 @@ def subject_of(directory: Path) -> Subject:
       ManifestError: It was not exported by a compatible peakserve.
     """
     contract = contract_of(read_manifest(directory))
-    network = network_of_version(directory) if needs_network(contract) else None
+    network = networks_of_version(directory) if needs_network(contract) else None
     return Subject(contract, network, directory.parent)
 
 

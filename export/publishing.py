@@ -8,16 +8,17 @@ from typing import Any
 
 import click
 
-from export.backbone import load_network
+from export.backbone import load_network, load_networks
 from export.builder import Exported, export_model
-from export.eager import module_of
-from export.geometry import options_with
+from export.eager import Module, module_of
+from export.geometry import options_with, topdown_options_with
 from export.network_source import NetworkSource
 from export.warmup import Shape
 from serving_config.batching import BATCHING_FLAGS
-from signatures.contract import KeypointOptions, contract_with
+from signatures.contract import ImageOptions, KeypointOptions, TopdownOptions, contract_with
 from signatures.keypoints import Keypoints
-from signatures.network import Network
+from signatures.network import Network, TwoNetworks
+from signatures.topdown import Topdown
 
 
 def export_and_tell(
@@ -40,8 +41,11 @@ def export_and_tell(
       BackboneError: A network that cannot be used.
       BreakingChangeError: Clients of the newest version could not use this one.
     """
+    module: Module
     if source is None:
         module = module_of(contract_with(model, options))
+    elif source.centroid is not None:
+        module = _with_two_networks(source, options)
     else:
         module = _with_network(source, options)
     exported = export_model(
@@ -55,7 +59,7 @@ def export_and_tell(
         progress=lambda step: click.echo(f"{step} ...", err=True),
     )
     name = module.contract.name
-    if isinstance(module, Keypoints):
+    if isinstance(module, Keypoints | Topdown):
         for line in _about_batching(module.options):
             click.echo(line)
     if exported.replayed:
@@ -92,6 +96,23 @@ def _with_network(source: NetworkSource, chosen: Mapping[str, Any]) -> Keypoints
     return Keypoints(options, network)
 
 
+def _with_two_networks(source: NetworkSource, chosen: Mapping[str, Any]) -> Topdown:
+    """A `topdown` model; says what was found out about its networks."""
+    networks = load_networks(source, channels=1 if chosen.get("grayscale") else 3)
+    assert isinstance(networks, TwoNetworks)
+    options = topdown_options_with(networks, chosen)
+    click.echo(
+        f"centroid network: {source.centroid}, scale {options.centroid_scale:g}, stride "
+        f"{options.centroid_stride:g}"
+    )
+    click.echo(
+        f"instance network: {source.path}, crops of {options.crop_size} x {options.crop_size}, "
+        f"scale {options.instance_scale:g}, maps of {options.channels} channels, stride "
+        f"{options.instance_stride:g}"
+    )
+    return Topdown(options, networks)
+
+
 def options_and_network(
     source: NetworkSource | None, chosen: Mapping[str, Any]
 ) -> Callable[[Mapping[str, Any]], tuple[KeypointOptions, Network | None]]:
@@ -113,7 +134,7 @@ def options_and_network(
     return lambda more: (options_with(network, {**chosen, **more}), network)
 
 
-def _about_batching(options: KeypointOptions) -> Iterator[str]:
+def _about_batching(options: ImageOptions) -> Iterator[str]:
     """Why signatures are not batched, and what the server's batcher risks."""
     if options.batching == "none":
         yield "not batched: as asked"
@@ -126,7 +147,13 @@ def _about_batching(options: KeypointOptions) -> Iterator[str]:
             "(in-graph batching has none of these)"
         )
         return
-    if not options.has_fixed_maps:
+    if isinstance(options, TopdownOptions):
+        if not options.has_fixed_images:
+            yield (
+                "not batched: images of different sizes cannot be joined; fix --image-height and "
+                "--image-width"
+            )
+    elif not options.has_fixed_maps:
         fix = (
             "--image-height and --image-width"
             if options.backbone

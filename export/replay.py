@@ -1,6 +1,6 @@
 """Replay before publishing: a fresh process reloads a staged model and answers every case.
 
-Run as `python -m export.replay DIRECTORY [NETWORK [OUTPUT]]`, which prints one JSON object with
+Run as `python -m export.replay DIRECTORY [NETWORKS]`, which prints one JSON object with
 the counts and the mismatches. It loads the model as the server does (the `serve` tag into a
 session, fed by the signatures' tensor names), first one case after another, then all signatures
 at once from several threads.
@@ -31,7 +31,7 @@ from export.network_source import NetworkSource
 from export.verification import LISTED_MISMATCHES, Expected, Report, verify
 from serving_config.errors import ServingError
 from serving_config.quiet import import_tensorflow
-from signatures.contract import KeypointOptions, ModelContract
+from signatures.contract import ModelContract, image_options
 
 THREADS = 8
 TIMEOUT = 600.0
@@ -85,7 +85,7 @@ def replay(directory: Path, source: NetworkSource | None = None) -> ReplayCounts
     }
     command = [sys.executable, "-m", "export.replay", str(directory)]
     if source is not None:
-        command += [str(source.path), *filter(None, [source.output])]
+        command.append(source.as_text())
     with tempfile.TemporaryFile() as log:
         try:
             done = subprocess.run(
@@ -164,10 +164,9 @@ def replay_here(directory: Path, source: NetworkSource | None = None) -> dict[st
     contract = contract_of(read_manifest(directory))
     network = None
     if source is not None:
-        from export.backbone import load_network
+        from export.backbone import load_networks
 
-        options = KeypointOptions(**dict(contract.options))
-        network = load_network(source, channels=options.image_channels)
+        network = load_networks(source, channels=image_options(contract).image_channels)
     maps = draw_maps(2, 9, 11, 2)[0]
     cases = make_cases(maps, contract)
     eager = Eager(contract, network)
@@ -231,6 +230,6 @@ def _replay_warmup(
 
 if __name__ == "__main__":
     import_tensorflow()
-    staged, *network = sys.argv[1:]
-    network_source = NetworkSource(Path(network[0]), *network[1:]) if network else None
+    staged, *networks = sys.argv[1:]
+    network_source = NetworkSource.from_text(networks[0]) if networks else None
     json.dump(replay_here(Path(staged), network_source), sys.stdout)

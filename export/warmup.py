@@ -10,23 +10,24 @@ Legend: `N` samples, `H` height, `W` width, `C` channels, `P` peaks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from export.identity import WARMUP_FILE
+from export.image_cases import draw_images
 from export.maps import draw_maps
 from serving_config import wire
 from signatures.contract import (
+    ImageOptions,
     InvalidInputError,
-    KeypointOptions,
     ModelContract,
     SignatureContract,
     TensorContract,
+    image_options,
 )
 from signatures.contract.keypoints import blank_png
 
@@ -87,7 +88,7 @@ def warmup_requests(
         maps = draw_maps(*shape)[0]
         for key in contract.signature_keys():
             signature = contract.signature(key)
-            yield key, _inputs(signature, maps, dict(contract.options))
+            yield key, _inputs(signature, maps, contract)
 
 
 def write_warmup(directory: Path, contract: ModelContract, shapes: list[Shape]) -> int:
@@ -122,37 +123,40 @@ def read_warmup(directory: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
 
 
 def _inputs(
-    signature: SignatureContract, maps: np.ndarray, options: Mapping[str, Any]
+    signature: SignatureContract, maps: np.ndarray, contract: ModelContract
 ) -> dict[str, np.ndarray]:
     """Inputs that the signature accepts, for maps of one shape."""
-    return {tensor.name: _input(tensor, maps, options) for tensor in signature.inputs}
+    return {tensor.name: _input(tensor, maps, contract) for tensor in signature.inputs}
 
 
-def _input(tensor: TensorContract, maps: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
+def _input(tensor: TensorContract, maps: np.ndarray, contract: ModelContract) -> np.ndarray:
     if tensor.is_scalar:
         value = tensor.example if tensor.default is None else tensor.default
         return np.asarray(value, tensor.dtype)
     samples, sizes = len(maps), [size or 1 for size in tensor.static_shape[1:]]
     if tensor.dtype == "string":
         pictures = np.empty(samples, object)
-        pictures[:] = [blank_png(*_image_size(maps, options))] * samples
+        pictures[:] = [blank_png(*_image_size(maps, image_options(contract)))] * samples
         return pictures
     if tensor.shape[0] == "peaks":
         rows = _peaks(maps)
         return rows if tensor.rank == 2 else np.zeros((len(rows), *sizes), np.float32)
     if tensor.name == "images":
+        options = image_options(contract)
+        if contract.name == "topdown":
+            # Without something to see, the second network would stay cold.
+            return draw_images(samples, options)
         return np.full((samples, *_image_size(maps, options), sizes[-1]), 128, np.uint8)
     if tensor.dtype == "uint8":
         return np.clip(np.rint(maps * 255), 0, 255).astype(np.uint8)
     return maps
 
 
-def _image_size(maps: np.ndarray, options: Mapping[str, Any]) -> tuple[int, int]:
+def _image_size(maps: np.ndarray, options: ImageOptions) -> tuple[int, int]:
     """The fixed size of images, or the size from which the network makes such maps."""
-    height, width = options["image_height"], options["image_width"]
-    if height and width:
-        return height, width
-    stride = KeypointOptions(**options).image_stride
+    if options.image_height and options.image_width:
+        return options.image_height, options.image_width
+    stride = options.image_stride
     return max(1, round(maps.shape[1] * stride)), max(1, round(maps.shape[2] * stride))
 
 

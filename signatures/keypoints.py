@@ -5,52 +5,22 @@ Legend: `N` samples, `H` height, `W` width, `C` channels, `K` peaks per sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from signatures.batching import Outputs, batched, in_runs, no_samples
+from signatures.batching import Outputs
 from signatures.contract import (
     DEFAULT_SIGNATURE,
     InvalidInputError,
     KeypointOptions,
-    SignatureContract,
     keypoints_contract,
 )
 from signatures.frames import Frames, Placement, nominal_placement
 from signatures.network import Network
 from signatures.pictures import decode_each, decode_one, decoded
 from signatures.points import global_points, local_points
-from signatures.tracing import traced
-
-Tensors = tuple[tf.Tensor, ...]
-# What stands before a batcher is in host memory: there it stays.
-HOST = "/CPU:0"
-
-
-@dataclass(frozen=True)
-class Stages:
-    """How a signature works: what each request does for itself, and what requests share.
-
-    Attributes:
-      body: Prepared tensors, axis 0 the sample, to outputs. A batcher stands before it.
-      prepare: The request's tensor to the body's tensors, on the host.
-      most: Samples of one run; `None` where a request of any size is one run.
-      batched: Whether requests are joined.
-    """
-
-    body: Callable[..., Outputs]
-    prepare: Callable[[tf.Tensor], Tensors] = lambda samples: (samples,)
-    most: int | None = None
-    batched: bool = False
-
-    def whole(self, samples: tf.Tensor) -> Outputs:
-        """One run, by itself."""
-        with tf.device(HOST):
-            prepared = self.prepare(samples)
-        return self.body(*prepared)
+from signatures.stages import HOST, Stages, Tensors, served
 
 
 class Keypoints(tf.Module):
@@ -106,7 +76,7 @@ class Keypoints(tf.Module):
                 else Stages(self._picture, most=1)
             )
         functions: dict[str, Any] = {
-            signature.name: self._traced(signature, self.stages[signature.name])
+            signature.name: served(signature, self.stages[signature.name], options)
             for signature in self.contract.signatures
         }
         functions[DEFAULT_SIGNATURE] = functions[self.contract.default]
@@ -193,44 +163,3 @@ class Keypoints(tf.Module):
             return tuple(tf.zeros([1, *t.static_shape[1:]], t.dtype) for t in outputs)
 
         return tuple(tf.cond(ok, lambda: self._images(picture), nothing))
-
-    def _traced(self, contract: SignatureContract, stages: Stages) -> Any:
-        """A `tf.function` of the contract's input: guarded, batched, in runs."""
-        (tensor,) = contract.inputs
-
-        def answer(samples: tf.Tensor) -> Outputs:
-            if not stages.batched and stages.most is None:
-                return stages.whole(samples)
-            with tf.device(HOST):
-                count = tf.shape(samples, out_type=tf.int64)[0]
-            # No samples go round the batcher, which would answer with shape [0]; so do more than
-            # a batch holds, which it would refuse.
-            most = self.options.max_batch if stages.most is None else stages.most
-
-            def together() -> Outputs:
-                if not stages.batched:
-                    return stages.whole(samples)
-                with tf.device(HOST):
-                    prepared = stages.prepare(samples)
-                return batched(contract.name, stages.body, self.options)(*prepared)
-
-            def apart() -> Outputs:
-                if stages.most is None:
-                    return stages.whole(samples)
-                return tf.cond(
-                    count > 0,
-                    lambda: in_runs(stages.whole, samples, most, contract.outputs),
-                    lambda: no_samples(contract.outputs),
-                )
-
-            return tuple(tf.cond((count > 0) & (count <= most), together, apart))
-
-        def shaped(**inputs: tf.Tensor) -> Outputs:
-            return tuple(
-                tf.ensure_shape(result, output.static_shape)
-                for output, result in zip(
-                    contract.outputs, answer(inputs[tensor.name]), strict=True
-                )
-            )
-
-        return traced(contract, shaped, device=HOST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -48,3 +49,20 @@ class Network(tf.Module):
 
         spec = tf.TensorSpec([None, height, width, channels], tf.float32, name="inputs")
         self.run = tf.function(run, input_signature=[spec], autograph=False)
+
+
+@dataclass(frozen=True)
+class TwoNetworks:
+    """What a `topdown` model is made of.
+
+    Attributes:
+      centroid: Images to one map of centroids.
+      instance: Crops around centroids to one map for each node.
+    """
+
+    centroid: Network
+    instance: Network
+
+
+# What contracts of models with networks stand for.
+Networks = Network | TwoNetworks

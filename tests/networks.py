@@ -14,17 +14,28 @@ def every_nth_pixel(stride: int, channels: int = 3) -> Network:
     return Network(lambda images: images[:, ::stride, ::stride], channels=channels)
 
 
+def red_pixels(stride: int = 1) -> Network:
+    """A centroid network: one map, every stride-th pixel of the first colour."""
+    return Network(lambda images: images[:, ::stride, ::stride, :1], channels=3)
+
+
 def save_every_nth_pixel(
-    folder: Path, stride: int = 2, shape: tuple = (None, None, None, 3), dtype: str = "float32"
+    folder: Path,
+    stride: int = 2,
+    shape: tuple = (None, None, None, 3),
+    dtype: str = "float32",
+    maps: int = 3,
 ) -> Path:
-    """Writes such a network as a SavedModel with a variable."""
+    """Writes such a network, of the first colours, as a SavedModel with a variable."""
     module = tf.Module()
     module.gain = tf.Variable(1.0)
     spec = tf.TensorSpec(shape, dtype, "image")
     scale = 255.0 if dtype == "uint8" else 1.0
     module.serve = tf.function(
         lambda image: {
-            "confmaps": tf.cast(image[:, ::stride, ::stride], tf.float32) / scale * module.gain
+            "confmaps": tf.cast(image[:, ::stride, ::stride, :maps], tf.float32)
+            / scale
+            * module.gain
         },
         input_signature=[spec],
     )

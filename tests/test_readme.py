@@ -8,7 +8,13 @@ import re
 from pathlib import Path
 
 from export.snippets import curl_snippet, python_snippet, signature_table
-from signatures.contract import PEAK_OPS, KeypointOptions, keypoints_contract
+from signatures.contract import (
+    PEAK_OPS,
+    KeypointOptions,
+    TopdownOptions,
+    keypoints_contract,
+    topdown_contract,
+)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -28,6 +34,14 @@ def test_every_option_of_keypoints_is_explained():
     section = README.split("## The model family `keypoints`")[1].split("\n## ")[0]
     derived = {"backbone", "input_height", "input_width"}
     for field in dataclasses.fields(KeypointOptions):
+        assert field.name in derived or f"--{field.name.replace('_', '-')}" in section, field.name
+
+
+def test_top_down_models_are_explained():
+    assert f"\n\n{signature_table(topdown_contract(TopdownOptions()))}\n\n" in README
+    section = README.split("## Top-down models")[1].split("\n## ")[0]
+    derived = {"centroid_height", "centroid_width"}
+    for field in dataclasses.fields(TopdownOptions):
         assert field.name in derived or f"--{field.name.replace('_', '-')}" in section, field.name
 
 

@@ -25,7 +25,7 @@ from serving_config.channel import open_channel
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import HTTPS, RestClient
 from serving_config.rest_json import predict_body
-from signatures.contract import KeypointOptions, ModelContract
+from signatures.contract import ModelContract, image_options
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def inputs_of(
         fixed = zip(tensor.static_shape, shape, strict=True)
         maps = draw_maps(*(size or wanted for size, wanted in fixed))[0]
         return {tensor.name: as_input(maps, tensor.dtype)}
-    images = draw_images(shape[0], KeypointOptions(**dict(contract.options)))
+    images = draw_images(shape[0], image_options(contract))
     if tensor.name == "images":
         return {tensor.name: images}
     pictures = np.empty(len(images), object)

@@ -201,8 +201,10 @@ def question_of(contract: ModelContract, shape: Shape) -> Question:
       shape: Of the maps, where the options fix none.
     """
     signature = "find_global_peaks"
-    if contract.name == "keypoints":
-        signature = "images" if needs_network(contract) else "keypoints"
+    if needs_network(contract):
+        signature = "images"
+    elif contract.name == "keypoints":
+        signature = "keypoints"
     eager = None
     if not needs_network(contract):
         eager = eager_functions(contract, module_of(contract))[signature]

@@ -12,7 +12,7 @@ from signatures.contract.errors import (
     missing_package,
     sentence_of_assertion,
 )
-from signatures.contract.families import FAMILIES, contract_with
+from signatures.contract.families import FAMILIES, ImageOptions, contract_with, image_options
 from signatures.contract.keypoint_options import KeypointOptions
 from signatures.contract.keypoints import keypoints_contract
 from signatures.contract.peak_ops import PEAK_OPS, peak_ops_contract
@@ -25,6 +25,8 @@ from signatures.contract.signature import (
     Tolerance,
 )
 from signatures.contract.tensors import UNKNOWN, TensorContract, round_up_to_odd
+from signatures.contract.topdown import topdown_contract
+from signatures.contract.topdown_options import TopdownOptions
 
 MODELS = {PEAK_OPS.name: PEAK_OPS}
 
@@ -36,6 +38,7 @@ __all__ = [
     "UNKNOWN",
     "Arithmetic",
     "Bounds",
+    "ImageOptions",
     "InvalidInputError",
     "KeypointOptions",
     "MissingPackageError",
@@ -45,11 +48,14 @@ __all__ = [
     "SignatureContract",
     "TensorContract",
     "Tolerance",
+    "TopdownOptions",
     "contract_with",
     "format_number",
+    "image_options",
     "keypoints_contract",
     "missing_package",
     "peak_ops_contract",
     "round_up_to_odd",
     "sentence_of_assertion",
+    "topdown_contract",
 ]

@@ -12,6 +12,8 @@ from signatures.contract.keypoints import keypoints_contract
 from signatures.contract.peak_ops import peak_ops_contract
 from signatures.contract.shared import Bounds
 from signatures.contract.signature import ModelContract
+from signatures.contract.topdown import topdown_contract
+from signatures.contract.topdown_options import TopdownOptions
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class Family:
 FAMILIES = {
     "peak_ops": Family(Bounds, peak_ops_contract),
     "keypoints": Family(KeypointOptions, keypoints_contract),
+    "topdown": Family(TopdownOptions, topdown_contract),
 }
+# Of the families that may take images.
+ImageOptions = KeypointOptions | TopdownOptions
 
 
 def contract_with(model: str, options: Mapping[str, Any]) -> ModelContract:
@@ -46,3 +51,15 @@ def contract_with(model: str, options: Mapping[str, Any]) -> ModelContract:
         return family.contract(family.options(**options))
     except TypeError as error:
         raise InvalidInputError(f"{model}: unknown option: {error}") from error
+
+
+def image_options(contract: ModelContract) -> ImageOptions:
+    """The options of a model that may take images.
+
+    Raises:
+      InvalidInputError: The contract is of another family.
+    """
+    options = FAMILIES[contract.name].options(**dict(contract.options))
+    if not isinstance(options, ImageOptions):
+        raise InvalidInputError(f"{contract.name}: expected a model that may take images")
+    return options

@@ -26,6 +26,7 @@ from signatures.contract.size_rules import (
     PlausibleWhenEmpty,
 )
 from signatures.contract.tensors import Dimension, TensorContract
+from signatures.contract.topdown_options import TopdownOptions
 
 LARGEST_EXAMPLE = 4096
 
@@ -119,9 +120,6 @@ def _of_maps(options: KeypointOptions) -> tuple[SignatureContract, ...]:
 
 
 def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
-    height: Dimension = options.image_height or "image_height"
-    width: Dimension = options.image_width or "image_width"
-    colours = "grey" if options.grayscale else "red, green, blue"
     batched = options.images_batched_in_graph or options.batching == "server"
     tolerance = Tolerance(
         limit=1e-2 * options.image_stride,
@@ -133,17 +131,7 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
         limits=(("confidences", NETWORK_MARGIN),),
         margin=NETWORK_MARGIN,
     )
-    images = TensorContract(
-        name="images",
-        dtype="uint8",
-        shape=("samples", height, width, options.image_channels),
-        axes=f"sample, row, column; channels {colours}",
-        units="0 black to 255 white",
-        meaning="images as the camera took them",
-        example=_example(
-            (options.image_height or 64, options.image_width or 64, options.image_channels), 200
-        ),
-    )
+    images = images_input(options)
     pictures = TensorContract(
         name="encoded_images",
         dtype="string",
@@ -178,6 +166,24 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             rules=(AtMostSamples("encoded_images", options.max_samples),),
             batched=batched,
             tolerance=tolerance,
+        ),
+    )
+
+
+def images_input(options: KeypointOptions | TopdownOptions) -> TensorContract:
+    """The input of images, of the size and channels that the options fix."""
+    height: Dimension = options.image_height or "image_height"
+    width: Dimension = options.image_width or "image_width"
+    colours = "grey" if options.grayscale else "red, green, blue"
+    return TensorContract(
+        name="images",
+        dtype="uint8",
+        shape=("samples", height, width, options.image_channels),
+        axes=f"sample, row, column; channels {colours}",
+        units="0 black to 255 white",
+        meaning="images as the camera took them",
+        example=_example(
+            (options.image_height or 64, options.image_width or 64, options.image_channels), 200
         ),
     )
 

@@ -41,6 +41,8 @@ HELPERS = {
     "pictures.decoded": "one JPEG or PNG, its header first",
     "points.global_points": "the global peaks of keypoints models",
     "points.local_points": "the local peaks of keypoints models",
+    "stages.served": "a signature of samples: guarded, batched, in runs",
+    "topdown.cut": "crops of all channels, for whole models",
     "tracing.tensor_spec": "a contract's input as a spec",
     "tracing.traced": "a contract and a body as a tf.function",
     "windowed.moved": "adds offsets to rounded pixels",

@@ -1,0 +1,249 @@
+"""The family `topdown` with networks that take pixels, against slices of the padded image.
+
+The first colour of an image is its map of centroids, and a crop's colours are its maps of nodes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from signatures.contract import InvalidInputError, TopdownOptions, contract_with
+from signatures.network import TwoNetworks
+from signatures.topdown import Topdown, cut
+
+HEIGHT, WIDTH = 40, 48
+INSTANCES, SIDE = 3, 12
+THRESHOLD = np.float32(0.2)
+
+
+def topdown(networks, strides=(1, 1), **chosen):
+    options = {
+        "image_height": HEIGHT,
+        "image_width": WIDTH,
+        "max_batch": 4,
+        "max_instances": INSTANCES,
+        "crop_size": SIDE,
+        "channels": 3,
+        "refinement": "none",
+        "centroid_stride": float(strides[0]),
+        "instance_stride": float(strides[1]),
+    }
+    return Topdown(
+        TopdownOptions(**{**options, **chosen}),
+        TwoNetworks(networks.red_pixels(strides[0]), networks.every_nth_pixel(strides[1])),
+    )
+
+
+def ask(module, images):
+    outputs = module.functions["images"](images=tf.constant(images))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def whole(module, images):
+    """The same by the unbatched body, eagerly."""
+    results = module.stages["images"].whole(tf.constant(images))
+    names = [tensor.name for tensor in module.contract.signature().outputs]
+    return {name: value.numpy() for name, value in zip(names, results, strict=True)}
+
+
+def pixels(images):
+    return images.astype(np.float32) * np.float32(1 / 255)
+
+
+def halved(images):
+    """Bilinear scaling by one half: the mean of two by two pixels."""
+    exact = images.astype(np.float32)
+    return (exact[::2, ::2] + exact[1::2, ::2] + exact[::2, 1::2] + exact[1::2, 1::2]) / 4
+
+
+def expected_of(image, strides=(1, 1), scales=(1.0, 1.0)):
+    """What one image uint8 [HEIGHT, WIDTH, 3] must give, by loops and slices."""
+    seen, scaled = (pixels(halved(image) if scale == 0.5 else image) for scale in scales)
+    map_ = seen[:: strides[0], :: strides[0], 0]
+    around = np.pad(map_, 1, constant_values=-np.inf)
+    peaks = []
+    for row, col in np.argwhere(map_ > THRESHOLD):
+        window = around[row : row + 3, col : col + 3].copy()
+        window[1, 1] = -np.inf
+        if map_[row, col] > window.max():
+            peaks.append((-map_[row, col], row, col))
+    points = np.zeros((INSTANCES, 3, 2), np.float32)
+    confidences = np.zeros((INSTANCES, 3), np.float32)
+    strengths = np.zeros(INSTANCES, np.float32)
+    padded = np.pad(scaled, ((SIDE, SIDE), (SIDE, SIDE), (0, 0)))
+    for index, (strength, row, col) in enumerate(sorted(peaks)[:INSTANCES]):
+        strengths[index] = -strength
+        factor = strides[0] / scales[0] * scales[1]
+        top, left = (int(np.floor(place * factor + 0.5)) - SIDE // 2 for place in (row, col))
+        crop = padded[SIDE + top :, SIDE + left :][:SIDE, :SIDE]
+        maps = crop[:: strides[1], :: strides[1]]
+        for node in range(3):
+            y, x = np.unravel_index(maps[..., node].argmax(), maps.shape[:2])
+            if maps[y, x, node] > THRESHOLD:
+                place = np.array([left + x * strides[1], top + y * strides[1]])
+                points[index, node] = place / scales[1]
+                confidences[index, node] = maps[y, x, node]
+    return {
+        "points": points,
+        "confidences": confidences,
+        "valid": confidences > 0,
+        "instance_confidences": strengths,
+    }
+
+
+def draw(count, instances, seed=0):
+    """Images with so many bright red pixels each, noise in the other colours."""
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 200, (count, HEIGHT, WIDTH, 3), np.uint8)
+    images[..., 0] = 0
+    for image in images:
+        places = random.choice(HEIGHT * WIDTH, instances, replace=False)
+        image.reshape(-1, 3)[places, 0] = random.integers(60, 256, instances)
+    return images
+
+
+def assert_equal(got, images, **how):
+    wanted = [expected_of(image, **how) for image in images]
+    for name in wanted[0]:
+        np.testing.assert_array_equal(got[name], np.stack([one[name] for one in wanted]), name)
+
+
+@pytest.fixture(scope="module")
+def plain(networks):
+    """Traced once for all: joined in the graph, every pixel of the maps."""
+    return topdown(networks)
+
+
+@pytest.mark.parametrize("instances", [1, 2, 12])
+def test_points_are_those_of_slices(networks, plain, instances):
+    """One instance, fewer than there are slots, more than there are slots; at borders as well."""
+    images = draw(10, instances, seed=instances)
+    assert_equal(ask(plain, images), images)
+    strides = (2, 3)
+    assert_equal(whole(topdown(networks, strides), images), images, strides=strides)
+
+
+@pytest.mark.parametrize("scales", [(0.5, 1.0), (1.0, 0.5), (0.5, 0.5)])
+def test_scales(networks, scales):
+    module = topdown(networks, (1, 1), centroid_scale=scales[0], instance_scale=scales[1])
+    images = draw(4, 24)
+    if scales[0] == 0.5:
+        # Two by two equal pixels are one, in half the size.
+        images[..., 0] = np.kron(images[:, ::2, ::2, 0], np.ones((1, 2, 2), np.uint8))
+    got = whole(module, images)
+    assert got["instance_confidences"].all()
+    assert_equal(got, images, scales=scales)
+
+
+@pytest.mark.parametrize(
+    ("row", "col"), [(0, 0), (0, WIDTH - 1), (HEIGHT - 1, 0), (HEIGHT - 1, WIDTH - 1), (20, 0)]
+)
+def test_crops_at_the_border(plain, row, col):
+    image = draw(1, 0)
+    image[0, row, col, 0] = 200
+    got = ask(plain, image)
+    assert_equal(got, image)
+    assert got["valid"][0, 0].all()
+    np.testing.assert_array_equal(got["points"][0, 0, 0], [col, row])
+
+
+def test_nobody_and_nothing(plain):
+    """No instance is zeros, and so is a slot without one; no samples have the right shapes."""
+    for images in (draw(3, 0), np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)):
+        for name, values in ask(plain, images).items():
+            assert not values.any(), name
+    shapes = {name: values.shape for name, values in ask(plain, draw(0, 0)).items()}
+    assert shapes == {
+        "points": (0, INSTANCES, 3, 2),
+        "confidences": (0, INSTANCES, 3),
+        "valid": (0, INSTANCES, 3),
+        "instance_confidences": (0, INSTANCES),
+    }
+
+
+def test_ties_are_in_row_major_order(plain):
+    image = draw(1, 0)
+    for row, col in ((30, 5), (10, 40), (10, 8), (35, 20)):
+        image[0, row, col, 0] = 100
+    got = ask(plain, image)
+    np.testing.assert_array_equal(got["points"][0, :, 0], [[8, 10], [40, 10], [5, 30]])
+
+
+def test_mates_do_not_matter(plain):
+    """In one request and alone: the same bits."""
+    images = np.concatenate([draw(3, 5), draw(2, 0), np.full((1, HEIGHT, WIDTH, 3), 255, np.uint8)])
+    together = ask(plain, images)
+    for index in range(len(images)):
+        alone = ask(plain, images[index : index + 1])
+        for name, values in alone.items():
+            np.testing.assert_array_equal(values[0], together[name][index], name)
+
+
+def test_images_of_any_size(networks):
+    module = topdown(networks, image_height=None, image_width=None)
+    assert not module.contract.signature().batched
+    images = draw(5, 4)
+    assert_equal(ask(module, images), images)
+    got = ask(module, images[:, :7, :5])
+    assert got["points"].shape == (5, INSTANCES, 3, 2)
+    assert np.isfinite(got["points"]).all()
+    assert ask(module, images[:0])["points"].shape == (0, INSTANCES, 3, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pixels each; got"):
+        ask(module, images[:, :0])
+
+
+def test_runs_of_the_instance_network_are_bounded(networks):
+    """Of eager runs, which call the network each time, none has more crops than a batch."""
+    module = topdown(networks)
+    sizes = []
+    run = module.instance_network.run
+
+    def counted(crops):
+        sizes.append(len(crops))
+        return run(crops)
+
+    module.instance_network.run = counted
+    whole(module, draw(4, 12))
+    assert sizes == [4, 4, 4]
+
+
+@pytest.mark.parametrize("side", [1, 4, 5])
+def test_crops_are_slices_of_the_padded_image(side):
+    random = np.random.default_rng(side)
+    imgs = random.normal(size=(2, 6, 7, 3)).astype(np.float32)
+    places = random.uniform(-20, 20, (40, 2)).astype(np.float32)
+    places[:3] = [[2.5, -0.5], [0, 0], [5, 6]]
+    peaks = np.zeros((40, 4), np.float32)
+    peaks[:, 0], peaks[:, 1:3] = np.arange(40) % 2, places
+    padded = np.pad(imgs, ((0, 0), (30, 30), (30, 30), (0, 0)))
+    nearest = (np.sign(places) * np.floor(np.abs(places) + 0.5)).astype(int)
+    wanted = []
+    for sample, (row, col) in zip(peaks[:, 0].astype(int), nearest, strict=True):
+        top, left = 30 + row - side // 2, 30 + col - side // 2
+        wanted.append(padded[sample, top : top + side, left : left + side])
+    np.testing.assert_array_equal(cut(tf.constant(imgs), tf.constant(peaks), side), wanted)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({"max_instances": 0}, "max_instances: expected 1..1000, got 0"),
+        ({"crop_size": 4096}, "crop_size: expected 1..2048, got 4096"),
+        ({"centroid_scale": 0}, "centroid_scale: expected 0.001..1000, got 0"),
+        ({"centroid_threshold": np.nan}, "centroid_threshold: expected -3e+38..3e+38, got nan"),
+        ({"instance_stride": 0.0}, "instance_stride: expected 0.001..1000, got 0.0"),
+        ({"max_batch": 0}, "max_batch: expected 1..65536, got 0"),
+        ({"image_height": 3}, "image_height and image_width: expected both or neither"),
+        (
+            {"batching": "server"},
+            "batching: the server's batcher joins requests of one shape only, pass image_height "
+            "and image_width",
+        ),
+    ],
+)
+def test_impossible_options(chosen, sentence):
+    with pytest.raises(InvalidInputError) as refusal:
+        contract_with("topdown", chosen)
+    assert str(refusal.value) == sentence
