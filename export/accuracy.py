@@ -6,7 +6,6 @@ Legend: `N` maps, `H` height, `W` width.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.maps import MapsError, load_maps
+from export.writing import print_json
 from signatures.gaussian import refine_peaks_gaussian
 from signatures.global_peaks import find_global_peaks
 from signatures.integral import refine_peaks_integral
@@ -126,7 +126,7 @@ def tell_accuracy(labelled: Iterable[Path], window: int, *, as_json: bool) -> No
     real = {str(path): mean_errors(load_maps(path), _labels(path), window) for path in labelled}
     if as_json:
         rows = [dataclasses.asdict(accuracy) for accuracy in drawn]
-        click.echo(json.dumps({"drawn": rows, "window": window, "labelled": real}, indent=2))
+        print_json({"drawn": rows, "window": window, "labelled": real})
         return
     click.echo(f"root mean square error per axis, pixels; {MAPS} maps of {SIDE} x {SIDE}, height 1")
     names = "".join(f"{name:>10}" for name in REFINEMENTS)
