@@ -209,7 +209,10 @@ def contract_of(manifest: dict[str, Any]) -> ModelContract:
     try:
         contract = contract_with(model["name"], model["options"])
     except InvalidInputError as error:
-        raise ManifestError(f"the manifest's options are unknown here: {error}") from error
+        raise ManifestError(
+            f"the manifest's options are unknown here: {error}; "
+            "use the version of peakserve that exported it"
+        ) from error
     if json.loads(json.dumps(contract.as_dict())) != model:
         raise ManifestError(
             f"the manifest's contract of {model['name']} is not this version's; "
