@@ -17,6 +17,7 @@ from export.commands.group import Commands
 from export.commands.predict import predict
 from export.commands.tune import tune
 from export.commands.versions import versions
+from serving_config.programs import split_addresses
 from serving_config.tls import ClientTls
 from signatures.contract import contract_with
 
@@ -203,6 +204,8 @@ def verify(
     """Compare what a server answers with what the eager functions return."""
     if address:
         server = ",".join(filter(None, [address, rest_address]))
+        if split_addresses(server) is None:
+            raise click.UsageError(f"--address: expected HOST:PORT, got {server!r}")
     elif rest_address:
         raise click.UsageError("--rest-address needs --address: status is asked over gRPC")
     from export.hosting import require_server

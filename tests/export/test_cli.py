@@ -70,6 +70,8 @@ def test_importing_without_tensorflow(module):
             "expected the key 'confmaps', got maps; save it with",
         ),
         (["verify"], "expected --address of a running server or --model-root, got neither"),
+        (["verify", "--address", "nope"], "--address: expected HOST:PORT, got 'nope'"),
+        (["accuracy", "--data", "{tmp}/labels.npz"], "numbers of shape [2, 3, 2] as"),
         (["verify", "--rest-address", "127.0.0.1:1"], "--rest-address needs --address"),
         (["inspect", "--model-root", "{tmp}/none"], "no version of peak_ops in"),
         (["export", "--max-window", "4"], "max_window: expected an odd number"),
@@ -87,6 +89,7 @@ def test_importing_without_tensorflow(module):
 )
 def test_errors_are_one_sentence(tmp_path, arguments, text):
     np.savez(tmp_path / "bad.npz", maps=np.zeros(3))
+    np.savez(tmp_path / "labels.npz", confmaps=draw_maps(2, 4, 4, 3)[0], gt_cm=np.zeros((1, 2, 2)))
     port = free_ports(1)[0]
     done = peakserve(*(a.format(tmp=tmp_path, port=port) for a in arguments))
     assert done.returncode in (1, 2)
