@@ -7,6 +7,10 @@ import errno
 import click
 
 from export.exit_codes import INTERRUPTED, INTERRUPTED_LINE
+from serving_config.errors import InvalidReplyError, ServingError
+
+# What the transports say where nobody listens, or another kind of server does.
+_NO_MODEL_SERVER = ("connect", "resolving", "illegal request line", "HTTP")
 
 
 class Commands(click.Group):
@@ -37,6 +41,8 @@ def sentence_of(error: Exception) -> str:
     >>> sentence_of(KeyError("model"))
     "unexpected KeyError: 'model'; --debug, before the command, shows where it comes from"
     """
+    if isinstance(error, ServingError) and _is_about_the_address(error):
+        return f"{error}; is a model server at that address? start one with: peakserve serve"
     if type(error).__module__.partition(".")[0] in ("export", "signatures", "serving_config"):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -46,4 +52,13 @@ def sentence_of(error: Exception) -> str:
     return (
         f"unexpected {type(error).__name__}: {said[:400]}; --debug, before the command, shows "
         "where it comes from"
+    )
+
+
+def _is_about_the_address(error: ServingError) -> bool:
+    """Whether there may be no model server where one was asked for its status."""
+    if isinstance(error, InvalidReplyError):
+        return not error.signature
+    return error.code == "UNAVAILABLE" and any(
+        word in error.server_text for word in _NO_MODEL_SERVER
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from export.commands.group import sentence_of
+from serving_config.errors import InvalidReplyError
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +79,41 @@ def test_wrong_usage_and_errors_differ(root):
     assert (code, out) == (1, "")
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
+    _, _, err = ended(start("--debug", "versions", "promote", 9, "--model-root", root))
+    assert err.startswith("Traceback")
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """A server of pages is no model server."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html></html>")
+
+    def log_message(self, *about):
+        pass
+
+
+def test_asking_what_is_no_model_server(root):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{pages.server_port}"
+        promote = ["versions", "promote", 1, "--model-root", root, "--timeout", 5]
+        code, out, err = ended(start(*promote, "--address", address))
+        pages.shutdown()
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: status over gRPC: UNAVAILABLE: ")
+    assert err.endswith("; is a model server at that address? start one with: peakserve serve\n")
+    assert err.count("\n") == 1
+
+
+def test_a_page_for_a_model_status_is_one_sentence():
+    error = InvalidReplyError("no model status: b'<html></html>'", transport="REST")
+    assert sentence_of(error) == (
+        "status over REST: DATA_LOSS: no model status: b'<html></html>'; is a model server at that "
+        "address? start one with: peakserve serve"
+    )
 
 
 def test_serving_on_a_taken_port(root):
