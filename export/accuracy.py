@@ -6,7 +6,6 @@ Legend: `N` maps, `H` height, `W` width.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from export.maps import MapsError, load_maps
+from export.maps import MapsError, load_array, load_maps
+from export.writing import print_json
 from signatures.gaussian import refine_peaks_gaussian
 from signatures.global_peaks import find_global_peaks
 from signatures.integral import refine_peaks_integral
@@ -130,14 +130,16 @@ def tell_accuracy(
         from export.benchmark.plots import require_matplotlib
 
         require_matplotlib()
+    # What a file lacks is said before the work.
+    files = {str(path): _labelled(path) for path in labelled}
     drawn = measure_all()
+    real = {path: mean_errors(maps, labels, window) for path, (maps, labels) in files.items()}
     if plot is not None:
         draw_accuracy(drawn, plot)
         click.echo(f"drawn: {plot}", err=True)
-    real = {str(path): mean_errors(load_maps(path), _labels(path), window) for path in labelled}
     if as_json:
         rows = [dataclasses.asdict(accuracy) for accuracy in drawn]
-        click.echo(json.dumps({"drawn": rows, "window": window, "labelled": real}, indent=2))
+        print_json({"drawn": rows, "window": window, "labelled": real})
         return
     click.echo(f"root mean square error per axis, pixels; {MAPS} maps of {SIDE} x {SIDE}, height 1")
     names = "".join(f"{name:>10}" for name in REFINEMENTS)
@@ -156,12 +158,23 @@ def tell_accuracy(
             click.echo("".join(f"{error:10.4f}" for error in errors_of.values()) + f"  {path}")
 
 
-def _labels(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as archive:
-        if "gt_cm" not in archive.files:
-            raise MapsError(
-                f"{path}: expected labels under the key 'gt_cm' [samples, channels, 2] as (x, y) "
-                f"in pixels of the map, got {', '.join(archive.files)}"
-            )
-        labels: np.ndarray = archive["gt_cm"]
-    return labels
+def _labelled(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Maps and their labels.
+
+    Raises:
+      MapsError: One of them is not there, or they do not belong together.
+    """
+    maps = load_maps(path)
+    labels = load_array(path, ("confmaps", "gt_cm")).get("gt_cm")
+    samples, _, _, channels = maps.shape
+    wanted = (samples, channels, 2)
+    if labels is None or labels.dtype.kind not in "fiu" or labels.shape != wanted:
+        got = "no such key" if labels is None else f"{labels.dtype} of shape {list(labels.shape)}"
+        raise MapsError(
+            f"{path}: expected labels under the key 'gt_cm', numbers of shape {list(wanted)} as "
+            f"(x, y) in pixels of the map, got {got}; save them with "
+            "numpy.savez(path, confmaps=maps, gt_cm=labels)"
+        )
+    if not np.isfinite(labels).all(axis=2).any():
+        raise MapsError(f"{path}: expected a label under the key 'gt_cm', got NaN everywhere")
+    return maps, labels

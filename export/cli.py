@@ -10,36 +10,17 @@ import click
 
 from export import options
 from export.commands.bench import bench
+from export.commands.completion import completion
 from export.commands.config import config
 from export.commands.doctor import doctor
+from export.commands.group import Commands
 from export.commands.predict import predict
 from export.commands.tune import tune
 from export.commands.versions import versions
 from export.topdown_options import check_networks, topdown_options
+from serving_config.programs import split_addresses
 from serving_config.tls import ClientTls
 from signatures.contract import contract_with
-
-
-class Commands(click.Group):
-    """Shows our own errors as one sentence and no traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Runs the chosen command."""
-        try:
-            return super().invoke(ctx)
-        except (ValueError, RuntimeError, AssertionError, OSError) as error:
-            # click's own exceptions are RuntimeErrors, and know how to show themselves.
-            if isinstance(error, click.ClickException | click.exceptions.Exit | click.Abort):
-                raise
-            if ctx.params.get("debug") or not _is_ours(error):
-                raise
-            raise click.ClickException(str(error)) from error
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether the error was raised for users to read: its class is one of this project's."""
-    package = type(error).__module__.partition(".")[0]
-    return package in ("export", "signatures", "serving_config")
 
 
 @click.group(
@@ -89,6 +70,7 @@ def _import_tensorflow() -> None:
 @options.bounds_options
 @options.keypoint_options
 @topdown_options
+@options.json_option
 @click.pass_context
 def export(
     context: click.Context,
@@ -101,6 +83,7 @@ def export(
     backbone_path: Path | None,
     backbone_output: str | None,
     centroid_path: Path | None,
+    as_json: bool,
     **chosen: object,
 ) -> None:
     """Build a model, replay it in a fresh process, and publish it as a new version."""
@@ -128,6 +111,7 @@ def export(
         source=source,
         warmup_shapes=warmup_shapes or None,
         allow_breaking=allow_breaking,
+        as_json=as_json,
     )
 
 
@@ -135,11 +119,12 @@ def export(
 @options.model_option
 @options.model_root_option
 @options.version_option
-def inspect(model: str, model_root: Path, version: int | None) -> None:
+@options.json_option
+def inspect(model: str, model_root: Path, version: int | None, as_json: bool) -> None:
     """Show a version: contracts, bounds, content identity, and how to query each signature."""
     from export.inspection import inspect_and_tell
 
-    inspect_and_tell(model, model_root, version)
+    inspect_and_tell(model, model_root, version, as_json=as_json)
 
 
 @main.command()
@@ -200,12 +185,13 @@ def serve(
 @click.option(
     "--report",
     "report_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.OUTPUT_FILE,
     help="Write a JSON report: cases, differences, decision margins, latencies, environment.",
 )
 @options.input_option
 @options.timeout_option
 @options.tls_options
+@options.json_option
 def verify(
     model: str,
     address: str | None,
@@ -218,10 +204,13 @@ def verify(
     maps_path: Path | None,
     timeout: float,
     tls: ClientTls | None,
+    as_json: bool,
 ) -> None:
     """Compare what a server answers with what the eager functions return."""
     if address:
         server = ",".join(filter(None, [address, rest_address]))
+        if split_addresses(server) is None:
+            raise click.UsageError(f"--address: expected HOST:PORT, got {server!r}")
     elif rest_address:
         raise click.UsageError("--rest-address needs --address: status is asked over gRPC")
     from export.hosting import require_server
@@ -243,11 +232,12 @@ def verify(
         maps_path=maps_path,
         timeout=timeout,
         tls=tls,
+        as_json=as_json,
     )
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.json_option
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -292,6 +282,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
 
 
 main.add_command(bench)
+main.add_command(completion)
 main.add_command(config)
 main.add_command(doctor)
 main.add_command(predict)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.manifest import read_manifest
+from export.manifest import ManifestError, read_manifest
 from signatures.contract import DEFAULT_SIGNATURE
 
 ADDITIVE, NUMERIC, BREAKING = "additive", "numeric", "breaking"
@@ -64,7 +64,14 @@ def differences_of(before: Path, after: Path) -> list[Change]:
     Raises:
       ManifestError: One of them was not exported by peakserve.
     """
-    return list(_manifests(read_manifest(before), read_manifest(after)))
+    manifests = read_manifest(before), read_manifest(after)
+    try:
+        return list(_manifests(*manifests))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(
+            f"expected the contracts of {before} and {after} as peakserve writes them, got one "
+            "that was changed; export that version again"
+        ) from error
 
 
 def breaking(changes: list[Change]) -> list[Change]:

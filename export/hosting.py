@@ -21,6 +21,7 @@ from export.manifest import contract_of, read_manifest
 from export.store import StoreError, VersionStore
 from serving_config.batching import batching_flags
 from serving_config.errors import ServerStartError, ServingError
+from serving_config.ports import require_free_ports
 from serving_config.programs import (
     BINARY_NAME,
     DOCKER,
@@ -250,7 +251,7 @@ def serve_in_place(
 
     Raises:
       StoreError: There is no version to host.
-      ServerStartError: There is no such server, or no GPU for it.
+      ServerStartError: There is no such server, no GPU for it, or a port is taken.
       ConfigurationError: The configuration cannot be written.
     """
     from export.configuration import write_configuration
@@ -262,6 +263,7 @@ def serve_in_place(
     program = find_server(gpu_server(server)) if gpu else find_server(server)
     if gpu:
         require_gpu(program)
+    require_free_ports({"--port": port, "--rest-port": rest_port})
     out = directory.parents[1] / CONFIGURATIONS / model
     batching = bool(batching_flags(directory.parent))
     plan = ServerPlan(port=port, rest_port=rest_port, gpu=gpu, batching=batching)

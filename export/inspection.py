@@ -11,11 +11,16 @@ from export.hosting import require_version
 from export.manifest import ManifestError, contract_of, read_manifest
 from export.snippets import curl_snippet, python_snippet
 from export.store import VersionStore
+from export.writing import print_json
 from signatures.contract import DEFAULT_SIGNATURE, ModelContract, TensorContract
 
+_PROVENANCE = ("content", "created", "tool", "tensorflow", "python")
 
-def inspect_and_tell(model: str, model_root: Path, version: int | None) -> None:
-    """Prints one version's contract, identity, provenance and snippets.
+
+def inspect_and_tell(
+    model: str, model_root: Path, version: int | None, *, as_json: bool = False
+) -> None:
+    """Prints one version's contract, identity, provenance and snippets, as text or as JSON.
 
     Raises:
       StoreError: There is no such version.
@@ -24,9 +29,39 @@ def inspect_and_tell(model: str, model_root: Path, version: int | None) -> None:
     directory = require_version(model, model_root, version)
     manifest = read_manifest(directory)
     contract = contract_of(manifest)
+    if as_json:
+        print_json(inspection_data(model_root, directory, manifest, contract))
+        return
     click.echo("\n".join(_overview(model_root, directory, manifest, contract)))
     for signature in contract.signature_keys():
         click.echo("\n".join(_signature(contract, signature, int(directory.name))))
+
+
+def inspection_data(
+    model_root: Path, directory: Path, manifest: dict[str, Any], contract: ModelContract
+) -> dict[str, Any]:
+    """What is known of a version, as plain data."""
+    store = VersionStore(model_root, contract.name)
+    version = int(directory.name)
+    return {
+        "model": contract.name,
+        "version": version,
+        "directory": str(directory),
+        "bytes": folder_size(directory),
+        **{name: manifest[name] for name in _PROVENANCE},
+        "contract": manifest["model"],
+        "versions": [
+            {"version": number, "content": _known_content(store.version_path(number))}
+            for number in store.versions()
+        ],
+        "signatures": {
+            key: {
+                "curl": curl_snippet(contract, key, version=version),
+                "python": python_snippet(contract, key, version=version),
+            }
+            for key in contract.signature_keys()
+        },
+    }
 
 
 def folder_size(directory: Path) -> int:
@@ -53,10 +88,14 @@ def _overview(
 
 
 def _content(directory: Path) -> str:
+    return _known_content(directory) or "not exported by peakserve"
+
+
+def _known_content(directory: Path) -> str | None:
     try:
         return str(read_manifest(directory)["content"])
     except ManifestError:
-        return "not exported by peakserve"
+        return None
 
 
 def _signature(contract: ModelContract, key: str, version: int) -> list[str]:

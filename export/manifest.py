@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,38 @@ _BLOCK = 1 << 20
 _VARIABLE_OPS = (b"VarHandleOp", b"VariableV2")
 
 
+# What is read of a manifest, where it is there.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "content": (str, type(None)),
+    "tool": dict,
+    "files": dict,
+    "digests": dict,
+    "model": dict,
+}
+_MODEL_KINDS: dict[str, type] = {"name": str, "options": dict, "signatures": list, "default": str}
+
+
 class ManifestError(ValueError):
     """A directory without a manifest that this version can read, in one sentence."""
+
+
+class _Manifest(dict[str, Any]):
+    """Plain data that says so where something is not there."""
+
+    def __init__(self, data: dict[str, Any], path: Path) -> None:
+        super().__init__(data)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise damaged(self._path, f"nothing under {name!r}")
+
+
+def damaged(path: Path, got: str) -> ManifestError:
+    """The error of a manifest that somebody has changed."""
+    return ManifestError(
+        f"{path}: expected a manifest as peakserve writes it, got {got}; export the version again "
+        "with: peakserve export"
+    )
 
 
 def tool_version() -> str:
@@ -66,18 +97,34 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ManifestError(
             f"{directory}: expected a version that peakserve exported, got no readable "
             f"{MANIFEST}; export it with: peakserve export"
         ) from error
+    if not isinstance(manifest, dict):
+        raise damaged(path, f"a {type(manifest).__name__}")
     if manifest.get("format") != FORMAT:
         raise ManifestError(
             f"{path}: expected format {FORMAT}, got {manifest.get('format')}; "
             "use the version of peakserve that exported it"
         )
-    return manifest
+    _check_kinds(path, manifest, _KINDS)
+    if "model" in manifest:
+        for name in _MODEL_KINDS:
+            if name not in manifest["model"]:
+                raise damaged(path, f"a model without {name!r}")
+        _check_kinds(path, manifest["model"], _MODEL_KINDS)
+    return _Manifest(manifest, path)
+
+
+def _check_kinds(
+    path: Path, data: dict[str, Any], kinds: Mapping[str, type | tuple[type, ...]]
+) -> None:
+    for name, kind in kinds.items():
+        if name in data and not isinstance(data[name], kind):
+            raise damaged(path, f"a {type(data[name]).__name__} under {name!r}")
 
 
 def file_sizes(directory: Path) -> dict[str, int]:
@@ -162,7 +209,10 @@ def contract_of(manifest: dict[str, Any]) -> ModelContract:
     try:
         contract = contract_with(model["name"], model["options"])
     except InvalidInputError as error:
-        raise ManifestError(f"the manifest's options are unknown here: {error}") from error
+        raise ManifestError(
+            f"the manifest's options are unknown here: {error}; "
+            "use the version of peakserve that exported it"
+        ) from error
     if json.loads(json.dumps(contract.as_dict())) != model:
         raise ManifestError(
             f"the manifest's contract of {model['name']} is not this version's; "

@@ -89,13 +89,16 @@ def load_images(path: str | Path) -> np.ndarray | None:
 
     Returns:
       `None` where the file has none of that kind.
+
+    Raises:
+      MapsError: The file cannot be read.
     """
     if Path(path).suffix != ".npz":
         return None
-    with np.load(path, allow_pickle=False) as archive:
-        if IMAGES_KEY not in archive.files:
-            return None
-        images: np.ndarray = archive[IMAGES_KEY]
+    found = load_array(Path(path), (KEY, IMAGES_KEY))
+    if IMAGES_KEY not in found:
+        return None
+    images = found[IMAGES_KEY]
     usable = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3)
     return images if usable and images.size else None
 

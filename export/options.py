@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from export.writing import unwritable
 from serving_config.tls import ClientTls
 from signatures.contract import FAMILIES, KeypointOptions
 from signatures.contract.keypoint_options import BATCHING, COORDINATES, REFINEMENTS
@@ -33,6 +34,21 @@ class MapsShape(click.ParamType):
 
 MAPS_SHAPE = MapsShape()
 
+
+class OutputPath(click.Path):
+    """A file or folder to be written: what would fail after the work is said before it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Checks where it would be written."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if fault := unwritable(path, is_folder=not self.file_okay):
+            self.fail(fault, param, ctx)
+        return path
+
+
+OUTPUT_FILE = OutputPath(path_type=Path, dir_okay=False)
+OUTPUT_FOLDER = OutputPath(path_type=Path, file_okay=False)
+
 model_option = click.option(
     "--model",
     type=click.Choice(list(FAMILIES)),
@@ -46,6 +62,12 @@ model_root_option = click.option(
     default=Path("models"),
     show_default=True,
     help="The folder of all models; versions go to MODEL_ROOT/MODEL/VERSION/.",
+)
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON document and nothing else; notes and progress go to standard error.",
 )
 input_option = click.option(
     "--input",

@@ -20,8 +20,9 @@ from export.eager import Eager, needs_network
 from export.hosting import Host, hosted, require_version, served_contract
 from export.manifest import contract_of, read_manifest
 from export.maps import draw_maps, load_images, load_maps
-from export.report import write_report
+from export.report import report_data, write_report
 from export.verification import Report, verify
+from export.writing import print_json
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import HTTPS, RestClient
 from serving_config.tls import ClientTls
@@ -29,9 +30,9 @@ from signatures.contract import ModelContract
 from signatures.network import Networks
 
 
-def new_console() -> Console:
+def new_console(*, stderr: bool = False) -> Console:
     """A console that neither colours numbers nor breaks paths."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, stderr=stderr)
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,15 @@ def verify_and_tell(
     maps_path: Path | None,
     timeout: float,
     tls: ClientTls | None = None,
+    as_json: bool = False,
 ) -> None:
-    """Compares a server with eager, prints the table, and writes the report.
+    """Compares a server with eager, prints the table or JSON, and writes the report.
 
     Raises:
       ServingError: A running server does not answer.
       VerificationError: A served output differs from eager.
     """
-    console = new_console()
+    console = new_console(stderr=as_json)
     subject = _subject(model, model_root, version)
     samples = read_or_draw(maps_path, subject.contract, console)
     with hosted(server, model, subject.base_path, version, tls) as host:
@@ -105,7 +107,11 @@ def verify_and_tell(
         report = compare_with_eager(
             console, subject, host, samples, version=version, exact=exact, timeout=timeout
         )
-    print_report(report, console)
+    if as_json:
+        # Also where answers differ: that is what was asked.
+        print_json(report_data(report, subject.contract, host, samples.maps, maps_path))
+    else:
+        print_report(report, console)
     if report_path:
         write_report(report_path, report, subject.contract, host, samples.maps, maps_path)
         console.print(f"report: {report_path}")

@@ -14,6 +14,7 @@ from export.eager import Module, module_of
 from export.geometry import options_with, topdown_options_with
 from export.network_source import NetworkSource
 from export.warmup import Shape
+from export.writing import print_json
 from serving_config.batching import BATCHING_FLAGS
 from signatures.contract import ImageOptions, KeypointOptions, TopdownOptions, contract_with
 from signatures.keypoints import Keypoints
@@ -31,8 +32,9 @@ def export_and_tell(
     source: NetworkSource | None = None,
     warmup_shapes: Sequence[Shape] | None = None,
     allow_breaking: bool = False,
+    as_json: bool = False,
 ) -> Exported:
-    """Exports a model family and prints what came of it.
+    """Exports a model family and prints what came of it, as text or as JSON.
 
     Raises:
       StoreError: The version exists, or the folder cannot be written.
@@ -47,7 +49,7 @@ def export_and_tell(
     elif source.centroid is not None:
         module = _with_two_networks(source, options)
     else:
-        module = _with_network(source, options)
+        module = _with_network(source, options, notes_to_stderr=as_json)
     exported = export_model(
         model_root,
         module,
@@ -61,27 +63,59 @@ def export_and_tell(
     name = module.contract.name
     if isinstance(module, Keypoints | Topdown):
         for line in _about_batching(module.options):
-            click.echo(line)
-    if exported.replayed:
-        counts = exported.replayed
-        click.echo(f"replayed {counts.cases:,} cases, {counts.elements:,} numbers equal to eager")
-        if counts.warmup:
-            first, later = (max(times) for times in zip(*counts.warmup.values(), strict=True))
-            click.echo(
-                f"warm-up of {len(counts.warmup)} signatures: the slowest first request takes "
-                f"{first * 1000:,.0f} ms without it, {later * 1000:,.1f} ms after it"
-            )
-        click.echo(f"published {name} version {exported.version}: {exported.directory}")
+            click.echo(line, err=as_json)
+    if as_json:
+        print_json(export_data(name, exported))
     else:
-        click.echo(
-            f"unchanged: {name} version {exported.version} has this content already, nothing was "
-            f"published (--force publishes anyway): {exported.directory}"
-        )
-    click.echo(f"content {exported.content}")
+        click.echo("\n".join(_summary(name, exported)))
     return exported
 
 
-def _with_network(source: NetworkSource, chosen: Mapping[str, Any]) -> Keypoints:
+def export_data(name: str, exported: Exported) -> dict[str, Any]:
+    """What came of an export, as plain data."""
+    counts = exported.replayed
+    return {
+        "model": name,
+        "version": exported.version,
+        "directory": str(exported.directory),
+        "content": exported.content,
+        "published": exported.published,
+        "replayed": None
+        if counts is None
+        else {
+            "cases": counts.cases,
+            "numbers": counts.elements,
+            "warmup_seconds": {
+                key: {"first": first, "next": later}
+                for key, (first, later) in counts.warmup.items()
+            },
+        },
+    }
+
+
+def _summary(name: str, exported: Exported) -> Iterator[str]:
+    """What came of an export, in lines."""
+    if exported.replayed:
+        counts = exported.replayed
+        yield f"replayed {counts.cases:,} cases, {counts.elements:,} numbers equal to eager"
+        if counts.warmup:
+            first, later = (max(times) for times in zip(*counts.warmup.values(), strict=True))
+            yield (
+                f"warm-up of {len(counts.warmup)} signatures: the slowest first request takes "
+                f"{first * 1000:,.0f} ms without it, {later * 1000:,.1f} ms after it"
+            )
+        yield f"published {name} version {exported.version}: {exported.directory}"
+    else:
+        yield (
+            f"unchanged: {name} version {exported.version} has this content already, nothing was "
+            f"published (--force publishes anyway): {exported.directory}"
+        )
+    yield f"content {exported.content}"
+
+
+def _with_network(
+    source: NetworkSource, chosen: Mapping[str, Any], *, notes_to_stderr: bool
+) -> Keypoints:
     """A `keypoints` model with a network; says what was found out about it."""
     channels = 1 if chosen.get("grayscale") else 3
     network = load_network(source, channels=channels)
@@ -91,7 +125,8 @@ def _with_network(source: NetworkSource, chosen: Mapping[str, Any]) -> Keypoints
         size = f"{options.input_height} x {options.input_width}"
     click.echo(
         f"network: {source.path}, input {size} x {network.channels}, maps of "
-        f"{options.channels} channels, stride {options.output_stride:g}"
+        f"{options.channels} channels, stride {options.output_stride:g}",
+        err=notes_to_stderr,
     )
     return Keypoints(options, network)
 

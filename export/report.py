@@ -80,6 +80,18 @@ def report_of(
     }
 
 
+def report_data(
+    report: Report, contract: ModelContract, host: Host, maps: np.ndarray, maps_path: Path | None
+) -> dict[str, Any]:
+    """The same for JSON, which has no NaN: mismatches carry it as text, their ulps as null."""
+    source = "drawn" if maps_path is None else str(maps_path)
+    content = report_of(report, contract, host, maps, source)
+    for mismatch in content["mismatches"]:
+        if np.isnan(mismatch["ulps"]):
+            mismatch["ulps"] = None
+    return content
+
+
 def write_report(
     path: Path,
     report: Report,
@@ -93,12 +105,7 @@ def write_report(
     Raises:
       ReportError: The file cannot be written.
     """
-    source = "drawn" if maps_path is None else str(maps_path)
-    content = report_of(report, contract, host, maps, source)
-    # NaN and infinities have no JSON form: mismatches carry them as text, their ulps as null.
-    for mismatch in content["mismatches"]:
-        if np.isnan(mismatch["ulps"]):
-            mismatch["ulps"] = None
+    content = report_data(report, contract, host, maps, maps_path)
     try:
         path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:

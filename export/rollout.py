@@ -121,8 +121,11 @@ class Rollout:
         self._tell = tell
         self._tls = tls
 
-    def promote(self, label: str, version: int) -> None:
+    def promote(self, label: str, version: int) -> int | None:
         """Points a label at a version.
+
+        Returns:
+          The version that it named before, if any.
 
         Raises:
           StoreError: The version cannot be loaded, the label is no word, or a file cannot be
@@ -138,9 +141,13 @@ class Rollout:
         left = before.labels.get(label)
         was = "" if left is None else f", was {left}"
         self._tell(f"{label} is {self._model} {version}{was}")
+        return left
 
-    def roll_back(self, label: str) -> None:
+    def roll_back(self, label: str) -> tuple[int, int]:
         """Points a label at the version that it named before.
+
+        Returns:
+          That version, and the one that the label has left.
 
         Raises:
           StoreError: There is none that can be loaded, or a file cannot be written; nothing moved.
@@ -152,20 +159,27 @@ class Rollout:
             before = self._labels.read()
             self._load(version)
             self._move(label, version, before, self._labels.roll_back)
-        self._tell(f"{label} is {self._model} {version} again, was {before.labels[label]}")
+        left = before.labels[label]
+        self._tell(f"{label} is {self._model} {version} again, was {left}")
+        return version, left
 
-    def unlabel(self, label: str) -> None:
+    def unlabel(self, label: str) -> int | None:
         """Takes a label away.
+
+        Returns:
+          The version that it named.
 
         Raises:
           StoreError: There is no such label.
           ServingError: A server refused.
         """
         with self._alone():
+            left = self._labels.read().labels.get(label)
             self._labels.remove(label)
             self._apply()
             self._finish(f"{label} is no longer a label of {self._model}")
         self._tell(f"{label} is no longer a label of {self._model}")
+        return left
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

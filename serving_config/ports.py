@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
+
+from serving_config.errors import ServerStartError
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,3 +30,21 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def require_free_ports(ports: Mapping[str, int]) -> None:
+    """Refuses ports that a server could not listen on, before it is started.
+
+    Args:
+      ports: By the option that names it; 0 is none.
+
+    Raises:
+      ServerStartError: One is taken, two are the same, or this user may not use one.
+    """
+    given = [port for port in ports.values() if port]
+    for option, port in ports.items():
+        if port and (given.count(port) > 1 or not port_is_free(port)):
+            raise ServerStartError(
+                f"expected a free port, got {port}, which is taken or not for this user; "
+                f"name another with {option}"
+            )

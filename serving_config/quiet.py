@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import tempfile
@@ -26,7 +27,11 @@ def import_tensorflow() -> None:
         os.dup2(held.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
+
+            # Advice of its Python side, such as on retracing, is for developers.
+            for name in ("tensorflow", "absl"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+        except Exception:
             held.seek(0)
             os.write(kept, held.read())
             raise

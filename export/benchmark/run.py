@@ -24,6 +24,7 @@ from export.benchmark.stages import ServedSizes
 from export.benchmark.timing import ORDERS
 from export.benchmark.trial import Trial
 from export.maps import draw_maps
+from export.writing import print_json
 
 _NARROWEST = 120
 
@@ -148,7 +149,11 @@ def machine() -> dict[str, str]:
 
 
 def told(
-    run: Callable[[Console], Benchmark], *, out: Path | None = None, plots: Path | None = None
+    run: Callable[[Console], Benchmark],
+    *,
+    out: Path | None = None,
+    plots: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Measures, prints, writes, draws; a ratio that is missed is printed and no error.
 
@@ -156,6 +161,7 @@ def told(
       run: Measures; gets the console for progress.
       out: JSON.
       plots: Folder of curves.
+      as_json: Whether JSON is printed instead of tables; notes go to standard error.
 
     Raises:
       PlotsError: Curves are asked for and matplotlib is not installed; before any measuring.
@@ -164,12 +170,15 @@ def told(
         require_matplotlib()
     progress = Console(stderr=True, highlight=False)
     # Narrower tables would break the names of signatures.
-    console = Console(highlight=False, width=max(_NARROWEST, progress.width))
+    console = Console(highlight=False, width=max(_NARROWEST, progress.width), stderr=as_json)
     benchmark = run(progress)
-    tell(benchmark, console)
+    if not as_json:
+        tell(benchmark, console)
     if out is not None:
         benchmark.write(out)
         console.print(f"written: {out}", soft_wrap=True)
     if plots is not None:
         for path in draw(benchmark, plots):
             console.print(f"drawn: {path}", soft_wrap=True)
+    if as_json:
+        print_json(benchmark.as_data())

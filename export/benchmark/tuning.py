@@ -149,11 +149,14 @@ class Tuning:
             key=lambda tried: tried.p99,
         )
 
+    def as_data(self) -> dict[str, Any]:
+        """What JSON is made of."""
+        best = self.best
+        return dataclasses.asdict(self) | {"best": dataclasses.asdict(best) if best else None}
+
     def write(self, path: Path) -> None:
         """Writes JSON."""
-        best = self.best
-        data = dataclasses.asdict(self) | {"best": dataclasses.asdict(best) if best else None}
-        path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
+        path.write_text(json.dumps(self.as_data(), indent=2, allow_nan=False) + "\n")
 
 
 def candidates_of(batches: Sequence[int], timeouts: Sequence[float]) -> list[Candidate]:

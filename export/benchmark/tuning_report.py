@@ -20,6 +20,7 @@ from export.benchmark.tuning import (
     tune,
     tuned_options,
 )
+from export.writing import print_json
 from serving_config.batching import write_batching_file
 from signatures.batching import BATCH_THREADS, MOST_BATCHES, timeout_micros
 from signatures.contract import KeypointOptions
@@ -110,6 +111,7 @@ def tune_and_tell(
     out: Path | None = None,
     plot: Path | None = None,
     folder: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Measures, prints, writes, draws.
 
@@ -124,6 +126,7 @@ def tune_and_tell(
       out: JSON.
       plot: PNG.
       folder: Where the server's batching parameters are written.
+      as_json: Whether JSON is printed instead; notes go to standard error.
 
     Raises:
       TuningError: Nothing can be tuned, or no candidate keeps the bound.
@@ -145,8 +148,11 @@ def tune_and_tell(
             tell=lambda step: progress.update(task, description=step),
             advance=lambda part: progress.advance(task, part),
         )
-    console = Console(highlight=False, width=max(_NARROWEST, progress_console.width))
-    tell_tuning(tuning, console)
+    console = Console(
+        highlight=False, width=max(_NARROWEST, progress_console.width), stderr=as_json
+    )
+    if not as_json:
+        tell_tuning(tuning, console)
     if out is not None:
         tuning.write(out)
         console.print(f"written: {out}", soft_wrap=True)
@@ -157,6 +163,8 @@ def tune_and_tell(
         console.print(line, soft_wrap=True)
     if folder is not None and tuning.best is not None:
         console.print(f"written: {write_parameters(tuning.best, folder)}", soft_wrap=True)
+    if as_json:
+        print_json(tuning.as_data())
 
 
 def write_parameters(best: Tried, folder: Path) -> Path:

@@ -56,15 +56,14 @@ from serving_config.tls import ClientTls
 )
 @options.timeout_option
 @options.tls_options
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write it as JSON."
-)
+@click.option("--out", type=options.OUTPUT_FILE, help="Also write it as JSON.")
 @click.option(
     "--plots",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.OUTPUT_FOLDER,
     help="Also draw curves of cost into this folder, PNG; needs pip install 'peakserve[plots]'.",
 )
 @click.option("--quick", is_flag=True, help="Small sizes, to try the command: seconds.")
+@options.json_option
 @click.pass_context
 def bench(
     context: click.Context,
@@ -80,6 +79,7 @@ def bench(
     out: Path | None,
     plots: Path | None,
     quick: bool,
+    as_json: bool,
 ) -> None:
     """Measure what the served functions cost beside other ways to the same result.
 
@@ -109,6 +109,7 @@ def bench(
             lambda console: run.in_graph(works or WORKS, rounds, quick=quick, console=console),
             out=out,
             plots=plots,
+            as_json=as_json,
         )
         return
     from export.benchmark.stages import served_sizes, stage_of
@@ -129,4 +130,5 @@ def bench(
         ),
         out=out,
         plots=plots,
+        as_json=as_json,
     )

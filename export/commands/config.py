@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.writing import print_json
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -16,7 +17,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.OUTPUT_FOLDER,
     help="The folder to write to; files that are there already are replaced.",
 )
 @click.option("--model", "models", multiple=True, help="Host only this model. Repeatable.")
@@ -50,6 +51,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--tls-cert", type=_FILE, help="The server's certificate chain, PEM.")
 @click.option("--tls-ca", type=_FILE, help="Accept only clients signed by this authority, PEM.")
 @click.option("--flag", "flags", multiple=True, metavar="NAME=VALUE", help="Another server flag.")
+@options.json_option
 def config(
     model_root: Path,
     out: Path,
@@ -66,6 +68,7 @@ def config(
     tls_cert: Path | None,
     tls_ca: Path | None,
     flags: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Write models.config, a start script, metrics and alerts, Compose, Kubernetes and KServe."""
     from export.configuration import TlsFiles, write_configuration
@@ -98,6 +101,10 @@ def config(
         tls=tls,
         tell=lambda line: click.echo(line, err=True),
     )
+    if as_json:
+        files = [{"path": str(file.path), "purpose": file.purpose} for file in written]
+        print_json({"files": files, "start": str(out.resolve() / "serve.sh")})
+        return
     width = max(len(file.path.name) for file in written)
     for file in written:
         click.echo(f"{file.path.name:{width}}  {file.purpose}")

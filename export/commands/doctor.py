@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from export import options
 from export.doctor import BATCHING, SERVER_VERSION
 
 
@@ -31,7 +32,7 @@ from export.doctor import BATCHING, SERVER_VERSION
     show_default=True,
     help="The model server that will host it, MAJOR.MINOR.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@options.json_option
 @click.pass_context
 def doctor(
     context: click.Context,
@@ -50,12 +51,11 @@ def doctor(
         from serving_config.quiet import import_tensorflow
 
         import_tensorflow()
-    import json
-
     from rich.console import Console
 
     from export.doctor.diagnosis import examine, version_directory
     from export.doctor.report import as_data, tell
+    from export.writing import print_json
 
     diagnosis = examine(
         version_directory(directory),
@@ -64,7 +64,7 @@ def doctor(
         server_version=server_version,
     )
     if as_json:
-        click.echo(json.dumps(as_data(diagnosis), indent=2))
+        print_json(as_data(diagnosis))
     else:
         tell(diagnosis, Console())
     context.exit(int(bool(diagnosis.errors)))

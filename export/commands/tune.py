@@ -65,12 +65,10 @@ from serving_config.batching import BATCHING_FILE
 )
 @options.server_option
 @options.timeout_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write it as JSON."
-)
+@click.option("--out", type=options.OUTPUT_FILE, help="Also write it as JSON.")
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.OUTPUT_FILE,
     help="Also draw it, PNG; needs pip install 'peakserve[plots]'.",
 )
 @click.option(
@@ -80,6 +78,7 @@ from serving_config.batching import BATCHING_FILE
     help=f"With --batching server: the folder of a version, where {BATCHING_FILE} is written.",
 )
 @options.untuned_options
+@options.json_option
 @click.pass_context
 def tune(
     context: click.Context,
@@ -99,6 +98,7 @@ def tune(
     folder: Path | None,
     backbone_path: Path | None,
     backbone_output: str | None,
+    as_json: bool,
     **chosen: object,
 ) -> None:
     """Find the batch size and wait of a keypoints model that give the most within a latency.
@@ -137,4 +137,5 @@ def tune(
         out=out,
         plot=plot,
         folder=folder,
+        as_json=as_json,
     )

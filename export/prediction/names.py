@@ -14,11 +14,18 @@ def read_names(given: str) -> tuple[str, ...]:
     ('nose', 'tail')
 
     Raises:
-      PredictionError: A name is empty or stands there twice.
+      PredictionError: A name is empty or stands there twice, or the file is no text.
     """
     path = Path(given)
     if path.is_file():
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PredictionError(
+                f"--names: expected a text file in UTF-8 with one name a line, got {path}: "
+                f"{getattr(error, 'strerror', None) or error.__class__.__name__}"
+            ) from error
+        names = [line.strip() for line in text.splitlines()]
         names = [name for name in names if name]
     else:
         names = [name.strip() for name in given.split(",")]

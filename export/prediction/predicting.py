@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from export.exit_codes import DONE, INTERRUPTED, INTERRUPTED_LINE
 from export.maps import MapsError
 from export.prediction.batches import Batch, batches_of
 from export.prediction.errors import PredictionError
@@ -28,9 +29,6 @@ from serving_config.grpc_client import GrpcClient
 from serving_config.metadata import SignatureSpec
 from serving_config.tls import ClientTls
 from signatures.contract import InvalidInputError, ModelContract
-
-# What a shell says of a command that Ctrl-C ended.
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def predict_and_tell(task: Task, server: Server) -> int:
             return _predict(task, server, interruption)
         except KeyboardInterrupt:
             # Before the first request, or for a second time.
-            click.echo("interrupted", err=True)
+            click.echo(INTERRUPTED_LINE, err=True)
             return INTERRUPTED
 
 
@@ -229,7 +227,7 @@ def _run(
     seconds = time.monotonic() - start
     frames = "1 frame" if results.done == 1 else f"{results.done} frames"
     progress.tell(f"{frames} in {seconds:.1f} s, {results.done / seconds:.1f} frames/s")
-    return 0
+    return DONE
 
 
 def _keep(window: Window, results: Results) -> None:

@@ -50,7 +50,7 @@ def contract_with(model: str, options: Mapping[str, Any]) -> ModelContract:
     try:
         return family.contract(family.options(**options))
     except TypeError as error:
-        raise InvalidInputError(f"{model}: unknown option: {error}") from error
+        raise InvalidInputError(f"{model}: unknown option, or of another type: {error}") from error
 
 
 def image_options(contract: ModelContract) -> ImageOptions:

@@ -23,6 +23,8 @@ TESTED_ALONE = (AtMostNumbers, AtMostSamples)
 
 
 def peakserve(*arguments, timeout=240, **environment):
+    # As users have it: nothing but the command itself keeps TensorFlow quiet.
+    users = {name: text for name, text in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.run(
         [sys.executable, "-m", "export", *map(str, arguments)],
         capture_output=True,
@@ -30,7 +32,7 @@ def peakserve(*arguments, timeout=240, **environment):
         timeout=timeout,
         check=False,
         cwd=environment.pop("cwd", ROOT),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
+        env={**users, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
     )
 
 
@@ -69,22 +71,35 @@ def test_importing_without_tensorflow(module):
             "expected the key 'confmaps', got maps; save it with",
         ),
         (["verify"], "expected --address of a running server or --model-root, got neither"),
+        (["verify", "--address", "nope"], "--address: expected HOST:PORT, got 'nope'"),
+        (["accuracy", "--data", "{tmp}/labels.npz"], "numbers of shape [2, 3, 2] as"),
         (["verify", "--rest-address", "127.0.0.1:1"], "--rest-address needs --address"),
         (["inspect", "--model-root", "{tmp}/none"], "no version of peak_ops in"),
         (["export", "--max-window", "4"], "max_window: expected an odd number"),
         (["demo", "--server", "nope"], "expected the server auto, binary, embedded, docker"),
-        (["verify", "--address", "127.0.0.1:{port}", "--timeout", "2"], "over gRPC: UNAVAILABLE"),
+        (
+            ["verify", "--address", "127.0.0.1:{port}", "--timeout", "2"],
+            "start one with: peakserve serve",
+        ),
         (["frobnicate"], "No such command 'frobnicate'"),
+        (["bench", "--out", "{tmp}/none/x"], "make it with: mkdir -p {tmp}/none"),
+        (["bench", "--plots", "{tmp}/bad.npz/x"], "where {tmp}/bad.npz is a file"),
+        (["tune", "--max-latency", "1", "--plot", "{tmp}/none/x"], "expected a file in a folder"),
+        (["verify", "--report", "{tmp}"], "is a directory"),
+        (["verify", "--report", "{tmp}/none/x"], "make it with: mkdir -p {tmp}/none"),
+        (["config", "--out", "{tmp}/bad.npz"], "is a file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_errors_are_one_sentence(tmp_path, arguments, text):
     np.savez(tmp_path / "bad.npz", maps=np.zeros(3))
+    np.savez(tmp_path / "labels.npz", confmaps=draw_maps(2, 4, 4, 3)[0], gt_cm=np.zeros((1, 2, 2)))
     port = free_ports(1)[0]
     done = peakserve(*(a.format(tmp=tmp_path, port=port) for a in arguments))
     assert done.returncode in (1, 2)
-    assert text in done.stderr
+    assert text.format(tmp=tmp_path) in done.stderr
     assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
     assert len(done.stderr.splitlines()) <= 5
 
 
@@ -111,7 +126,7 @@ def test_export_numbers_versions_and_never_overwrites(narrow):
         == "tracing and staging ...\nexamining ...\nreplaying in a fresh process ...\npublishing ...\n"
     )
     again = peakserve("export", "--model-root", root, "--version", 1, *NARROW)
-    assert again.returncode == 1
+    assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr.startswith("Error: version 1 exists already in")
     assert [path.name for path in (root / "peak_ops").iterdir()] == ["1"]
     manifest = json.loads((root / "peak_ops/1/assets.extra/peakserve.json").read_text())
@@ -221,10 +236,16 @@ def test_serve_and_verify(published, kind, tmp_path):
             wait_until_available(client, server)
         addresses = ["--address", f"127.0.0.1:{port}", "--rest-address", f"127.0.0.1:{rest_port}"]
         report = tmp_path / "report.json"
-        done = peakserve("verify", *addresses, "--report", report)
+        done = peakserve("verify", *addresses, "--report", report, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "equal within the contract" in done.stdout
-        assert json.loads(report.read_text())["verdict"] == "equal"
+        told = json.loads(done.stdout)
+        assert told["verdict"] == "equal"
+        assert json.loads(report.read_text()).keys() == told.keys()
+        maps, server_is, written, verdict = filter(None, done.stderr.splitlines())
+        assert maps.startswith("maps: drawn")
+        assert server_is.startswith("server: the server at 127.0.0.1:")
+        assert written == f"report: {report}"
+        assert verdict.startswith("equal within the contract")
         missing = peakserve("verify", *addresses, "--version", 9)
         assert missing.returncode == 1
         assert "expected version 9 of peak_ops to be AVAILABLE, got 1 AVAILABLE" in missing.stderr
@@ -272,6 +293,46 @@ def wait_until_available(client, process):
             continue
         raise AssertionError(f"the server ended: {process.stderr.read()}")
     raise AssertionError("the server did not become available")
+
+
+def json_of(*arguments):
+    """The one document of a command that succeeds."""
+    done = peakserve(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_inspect_as_json(published):
+    told = json_of("inspect", "--model-root", published.parents[1])
+    assert (told["model"], told["version"], told["versions"][0]["version"]) == ("peak_ops", 1, 1)
+    assert told["content"].startswith("sha256:")
+    assert told["contract"]["default"] == "refine_peaks_local_direction"
+    assert told["signatures"]["serving_default"]["curl"].startswith("curl ")
+
+
+DAMAGE = {
+    "not JSON": lambda manifest: "{",
+    "a list": lambda manifest: "[]",
+    "no model": lambda manifest: json.dumps({**manifest, "model": None}),
+    "no content": lambda manifest: json.dumps(
+        {k: v for k, v in manifest.items() if k != "content"}
+    ),
+    "other options": lambda manifest: json.dumps(
+        {**manifest, "model": {**manifest["model"], "options": {"max_window": "x"}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_manifest_is_one_sentence(published, tmp_path, damage):
+    name = "assets.extra/peakserve.json"
+    manifest = tmp_path / "peak_ops" / "1" / name
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(damage(json.loads((published / name).read_text())))
+    done = peakserve("inspect", "--model-root", tmp_path, "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: .*; (use|export) .*\n", done.stderr), done.stderr
+    assert "unexpected" not in done.stderr
 
 
 def test_inspect_needs_no_server_and_shows_everything(published):
