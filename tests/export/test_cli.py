@@ -271,7 +271,9 @@ def test_serve_on_a_gpu_or_not_at_all(published, tmp_path):
     smi.write_text("#!/bin/sh\necho GPU 0: a card\n")
     smi.chmod(0o755)
     server.write_text('#!/bin/sh\necho "$TF_ONEDNN_USE_SYSTEM_ALLOCATOR $@"\n')
-    done = peakserve("serve", "--model-root", root, "--server", "binary", "--gpu", **only)
+    port, rest_port = free_ports(2)
+    ports = ["--port", port, "--rest-port", rest_port]
+    done = peakserve("serve", "--model-root", root, "--server", "binary", "--gpu", *ports, **only)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("true --port=")
     assert "--per_process_gpu_memory_fraction=0.9" in done.stdout
