@@ -250,7 +250,7 @@ def verify(
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.OUTPUT_FILE,
     help="Also draw it, PNG; needs pip install 'peakserve[plots]'.",
 )
 def accuracy(as_json: bool, data: tuple[Path, ...], window: int, plot: Path | None) -> None:
