@@ -66,7 +66,7 @@ def report_of(
             discrete.append(entry)
     return {
         "format": FORMAT,
-        "verdict": "different" if report.mismatches else "equal",
+        "verdict": "different" if report.faults else "equal",
         "equal_bits_required": report.exact,
         "server": {"grpc": host.grpc_address, "rest": host.rest_address, "name": host.text},
         "maps": {"source": source, "shape": list(maps.shape)},

@@ -106,20 +106,23 @@ class Report:
     compared: list[Case] = field(default_factory=list)
     excused: list[str] = field(default_factory=list)
 
+    @property
+    def faults(self) -> list[Mismatch]:
+        """Every mismatch; or else each signature and transport of which nothing was compared."""
+        return self.mismatches or [
+            Mismatch(tally.signature, tally.transport, "all", "", (), "cases", "none", np.nan)
+            for tally in self.tallies
+            if not tally.elements and not tally.refusals
+        ]
+
     def raise_if_different(self) -> None:
         """Raises one error with every mismatch.
 
         Raises:
           VerificationError: Something differs, or nothing was compared.
         """
-        if self.mismatches:
-            raise VerificationError(self.mismatches)
-        for tally in self.tallies:
-            if not tally.elements and not tally.refusals:
-                nothing = Mismatch(
-                    tally.signature, tally.transport, "all", "", (), "cases", "none", np.nan
-                )
-                raise VerificationError([nothing])
+        if self.faults:
+            raise VerificationError(self.faults)
 
 
 @dataclass(frozen=True)

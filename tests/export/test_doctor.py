@@ -107,11 +107,11 @@ def test_ours_are_sound(tmp_path, networks, name):
 
 def test_a_model_with_an_error_is_not_published(tmp_path, monkeypatch):
     """Two batch functions with one name: the doctor sees it before anything is run."""
-    import signatures.keypoints
+    import signatures.stages
 
-    batched = signatures.keypoints.batched
+    batched = signatures.stages.batched
     monkeypatch.setattr(
-        signatures.keypoints, "batched", lambda name, body, options: batched("x", body, options)
+        signatures.stages, "batched", lambda name, body, options: batched("x", body, options)
     )
     monkeypatch.setattr(builder, "replay", lambda *_: pytest.fail("replayed"))
     with pytest.raises(DoctorError, match="shared-batch-queue"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import signatures.keypoints
+import signatures.stages
 from export import builder
 from export.batch_safety import batch_faults
 from export.builder import export_model, write_saved_model
@@ -260,9 +260,9 @@ def test_batches_form_on_a_server(tmp_path, tell, kind, batching):
 
 def test_one_name_for_two_batchers_is_not_published(tmp_path, monkeypatch):
     """Two batch functions with the same name share a queue: the replay sees it."""
-    batched = signatures.keypoints.batched
+    batched = signatures.stages.batched
     monkeypatch.setattr(
-        signatures.keypoints, "batched", lambda name, body, options: batched("x", body, options)
+        signatures.stages, "batched", lambda name, body, options: batched("x", body, options)
     )
     # The doctor sees it first.
     monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, (), (), ""))

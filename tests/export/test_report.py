@@ -15,7 +15,7 @@ from export.hosting import Host
 from export.maps import draw_maps
 from export.margins import MARGINS, summarise
 from export.report import ReportError, decision_margins, report_of, write_report
-from export.verification import Report, verify
+from export.verification import Report, Tally, verify
 from signatures.contract import PEAK_OPS
 
 MAPS = draw_maps(1, 9, 11, 2)[0]
@@ -107,6 +107,11 @@ def test_floats_and_discrete_outputs_stand_apart(outcome):
     assert report["contract"]["name"] == "peak_ops"
     assert report["environment"]["tensorflow"]
     assert report["maps"]["shape"] == [1, 9, 11, 2]
+
+
+def test_nothing_compared_is_not_equal():
+    empty = Report(tallies=[Tally("smooth_imgs", "gRPC")])
+    assert report_of(empty, PEAK_OPS, HOST, MAPS, "drawn")["verdict"] == "different"
 
 
 def test_the_file_is_strict_json(outcome, tmp_path):
