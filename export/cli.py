@@ -13,7 +13,7 @@ from export.commands.bench import bench
 from export.commands.completion import completion
 from export.commands.config import config
 from export.commands.doctor import doctor
-from export.commands.group import Commands
+from export.commands.group import Commands, import_tensorflow
 from export.commands.predict import predict
 from export.commands.tune import tune
 from export.commands.versions import versions
@@ -34,14 +34,6 @@ def main(debug: bool) -> None:
     """Export peak finding on confidence maps as models that TensorFlow Serving hosts."""
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-def _import_tensorflow() -> None:
-    """Quietly, unless `--debug` was given."""
-    if not click.get_current_context().find_root().params["debug"]:
-        from serving_config.quiet import import_tensorflow
-
-        import_tensorflow()
 
 
 @main.command()
@@ -95,7 +87,7 @@ def export(
     if not with_network:
         # Impossible options are said before TensorFlow is imported, which takes seconds.
         contract_with(model, family_options)
-    _import_tensorflow()
+    import_tensorflow()
     from export.network_source import NetworkSource
     from export.publishing import export_and_tell
 
@@ -219,7 +211,7 @@ def verify(
     require_server(server, has_model=model_root is not None, tls=tls)
     if maps_path is not None:
         load_maps(maps_path)
-    _import_tensorflow()
+    import_tensorflow()
     from export.proof import verify_and_tell
 
     verify_and_tell(
@@ -255,7 +247,7 @@ def verify(
 )
 def accuracy(as_json: bool, data: tuple[Path, ...], window: int, plot: Path | None) -> None:
     """Print how near each refinement comes to the true position on drawn maps."""
-    _import_tensorflow()
+    import_tensorflow()
     from export.accuracy import tell_accuracy
 
     tell_accuracy(data, window, as_json=as_json, plot=plot)
@@ -275,7 +267,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
     if maps_path is not None:
         load_maps(maps_path)
     click.echo("importing TensorFlow ...", err=True)
-    _import_tensorflow()
+    import_tensorflow()
     from export.demo import run_demo
 
     run_demo(model_root, server, maps_path=maps_path, timeout=timeout)

@@ -135,17 +135,7 @@ def over_grpc(stage: Stage, clients: Sequence[int]) -> Iterator[LoadTrial]:
             asks[EAGER] = [ask_eager(stage.small)]
         return asks
 
-    for count in clients:
-        make = functools.partial(contestants, count)
-        yield LoadTrial(
-            "grpc",
-            f"{stage.small}, {_clients(count)}",
-            make,
-            count,
-            _share(_REQUESTS, count),
-            by_latency=count == 1,
-            axis="clients",
-        )
+    yield from _over_clients("grpc", stage, clients, contestants, _REQUESTS)
 
 
 def over_rest(stage: Stage, clients: Sequence[int]) -> Iterator[LoadTrial]:
@@ -168,17 +158,7 @@ def over_rest(stage: Stage, clients: Sequence[int]) -> Iterator[LoadTrial]:
             "over gRPC": [ask_client(other(), stage.small) for _ in range(count)],
         }
 
-    for count in clients:
-        make = functools.partial(contestants, count)
-        yield LoadTrial(
-            "rest",
-            f"{stage.small}, {_clients(count)}",
-            make,
-            count,
-            _share(_REST_REQUESTS, count),
-            by_latency=count == 1,
-            axis="clients",
-        )
+    yield from _over_clients("rest", stage, clients, contestants, _REST_REQUESTS)
 
 
 def predict(stage: Stage, clients: Sequence[int]) -> Iterator[LoadTrial]:
@@ -224,6 +204,26 @@ def batching(stage: Stage, clients: Sequence[int]) -> Iterator[LoadTrial]:
             count,
             _share(2 * _REQUESTS, count),
             goals,
+            by_latency=count == 1,
+            axis="clients",
+        )
+
+
+def _over_clients(
+    work: str,
+    stage: Stage,
+    clients: Sequence[int],
+    contestants: Callable[[int, ExitStack], Mapping[str, Sequence[Ask]]],
+    requests: int,
+) -> Iterator[LoadTrial]:
+    """The same contestants with more and more clients, who share the requests of a slice."""
+    for count in clients:
+        yield LoadTrial(
+            work,
+            f"{stage.small}, {_clients(count)}",
+            functools.partial(contestants, count),
+            count,
+            _share(requests, count),
             by_latency=count == 1,
             axis="clients",
         )

@@ -8,6 +8,7 @@ import click
 
 from export import options
 from export.benchmark import CLIENTS, SERVED_WORKS, WORKS
+from export.commands.group import import_tensorflow
 from serving_config.tls import ClientTls
 
 
@@ -64,9 +65,7 @@ from serving_config.tls import ClientTls
 )
 @click.option("--quick", is_flag=True, help="Small sizes, to try the command: seconds.")
 @options.json_option
-@click.pass_context
 def bench(
-    context: click.Context,
     server: str | None,
     rounds: int,
     works: tuple[str, ...],
@@ -98,10 +97,7 @@ def bench(
         from export.hosting import require_server
 
         require_server(server, tls=tls)
-    if not context.find_root().params.get("debug"):
-        from serving_config.quiet import import_tensorflow
-
-        import_tensorflow()
+    import_tensorflow()
     from export.benchmark import run
 
     if server is None:

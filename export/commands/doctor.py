@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.commands.group import import_tensorflow
 from export.doctor import BATCHING, SERVER_VERSION
 
 
@@ -47,10 +48,7 @@ def doctor(
     MODEL_DIR is a version directory, or a folder of numbered versions, of which the newest is
     taken. Nothing of the model is run. The exit code is 1 if there are errors.
     """
-    if not context.find_root().params.get("debug"):
-        from serving_config.quiet import import_tensorflow
-
-        import_tensorflow()
+    import_tensorflow()
     from rich.console import Console
 
     from export.doctor.diagnosis import examine, version_directory

@@ -33,6 +33,14 @@ class Commands(click.Group):
             raise click.ClickException(sentence_of(error)) from error
 
 
+def import_tensorflow() -> None:
+    """Imports TensorFlow for the running command, quietly unless `--debug` was given."""
+    if not click.get_current_context().find_root().params.get("debug"):
+        from serving_config.quiet import import_tensorflow
+
+        import_tensorflow()
+
+
 def sentence_of(error: Exception) -> str:
     """What users read of an error: its own sentence, if it was raised for them.
 

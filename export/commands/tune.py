@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.commands.group import import_tensorflow
 from serving_config.batching import BATCHING_FILE
 
 
@@ -116,10 +117,7 @@ def tune(
     if split_addresses(server):
         raise click.UsageError("--server: expected a server to start, got an address")
     require_server(server)
-    if not context.find_root().params.get("debug"):
-        from serving_config.quiet import import_tensorflow
-
-        import_tensorflow()
+    import_tensorflow()
     from export.benchmark.tuning import Load
     from export.benchmark.tuning_report import tune_and_tell
     from export.network_source import NetworkSource
