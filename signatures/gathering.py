@@ -43,7 +43,8 @@ def nearest_pixels(
     lowest = tf.cast(-reach - 1, tf.float64)
     highest = tf.cast(sizes + reach, tf.float64)
     pixels = tf.cast(tf.clip_by_value(nearest, lowest, highest), tf.int64)
-    return pixels[:, 0], pixels[:, 1], tf.reduce_all(finite, axis=1)
+    rows, cols = tf.unstack(pixels, num=2, axis=1)
+    return rows, cols, tf.reduce_all(finite, axis=1)
 
 
 def gather_pixels(
@@ -70,7 +71,7 @@ def gather_pixels(
       float32, of the broadcast shape; bits of the maps unchanged.
     """
     sizes = tf.shape(imgs, out_type=tf.int64)
-    height, width, depth = sizes[1], sizes[2], sizes[3]
+    _, height, width, depth = tf.unstack(sizes, num=4)
     # What depends on rows and what depends on columns is joined last, in one operation of the
     # full shape each: broadcasting is most of the time that a gather takes.
     inside = (present & (rows >= 0) & (rows < height)) & ((cols >= 0) & (cols < width))
@@ -92,4 +93,5 @@ def gather_pixels(
 
 def indices(peaks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Sample and channel indices of checked rows: two int64 [P]."""
-    return tf.cast(peaks[:, 0], tf.int64), tf.cast(peaks[:, 3], tf.int64)
+    samples, _, _, channels = tf.unstack(peaks, num=4, axis=1)
+    return tf.cast(samples, tf.int64), tf.cast(channels, tf.int64)

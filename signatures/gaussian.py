@@ -27,6 +27,9 @@ _FLATTEST_START = -0.05  # per half window squared
 _LARGEST_STEP = 1.0  # change of the logarithm anywhere in the window
 _RIDGE = 1e-4  # of the mean diagonal; keeps a flat window's system solvable
 
+# The lower triangle of a system, row by row.
+_TRIANGLE = [(i, j) for i in range(4) for j in range(i + 1)]
+
 
 def _solve(matrix: list[list[tf.Tensor]], right: list[tf.Tensor]) -> list[tf.Tensor]:
     """Solves symmetric positive definite 4 x 4 systems, all rows at once, by Cholesky (LDL^T).
@@ -39,16 +42,18 @@ def _solve(matrix: list[list[tf.Tensor]], right: list[tf.Tensor]) -> list[tf.Ten
     """
     size = len(right)
     lower: list[list[tf.Tensor]] = [[] for _ in range(size)]
+    scaled: list[list[tf.Tensor]] = [[] for _ in range(size)]  # by the diagonal
     diagonal: list[tf.Tensor] = []
     for i in range(size):
         for j in range(i):
             value = matrix[i][j]
             for k in range(j):
-                value -= lower[i][k] * lower[j][k] * diagonal[k]
+                value -= scaled[i][k] * lower[j][k]
+            scaled[i].append(value)
             lower[i].append(value / diagonal[j])
         value = matrix[i][i]
         for k in range(i):
-            value -= lower[i][k] * lower[i][k] * diagonal[k]
+            value -= scaled[i][k] * lower[i][k]
         diagonal.append(value)
     half: list[tf.Tensor] = []
     for i in range(size):
@@ -76,10 +81,10 @@ class _Window:
         y, x = dy / unit, dx / unit
         self.unit = unit
         self.regressors = tf.stack([tf.ones_like(x), x, y, x * x + y * y], axis=1)
-        products = [
-            self.regressors[:, i] * self.regressors[:, j] for i in range(4) for j in range(i + 1)
-        ]
-        self.products = tf.stack(products, axis=1)
+        rows, cols = ([pair[axis] for pair in _TRIANGLE] for axis in (0, 1))
+        self.products = tf.gather(self.regressors, rows, axis=1) * tf.gather(
+            self.regressors, cols, axis=1
+        )
 
     def step(self, weights: tf.Tensor, response: tf.Tensor, ridge: float) -> tf.Tensor:
         """Weighted least squares: float64 [P, 4].

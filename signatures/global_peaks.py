@@ -70,20 +70,20 @@ def global_maxima(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.
       `rows` and `cols` int64 [N, C], `values` float32 [N, C] as stored, and `found` bool [N, C],
       false where no pixel is above minus infinity; the others mean nothing there.
     """
-    sizes = tf.shape(imgs, out_type=tf.int64)
-    samples = tf.range(sizes[0], dtype=tf.int64)[:, None]
-    channels = tf.range(sizes[3], dtype=tf.int64)[None, :]
+    count, _, width, depth = tf.unstack(tf.shape(imgs, out_type=tf.int64), num=4)
+    samples = tf.reshape(tf.range(count, dtype=tf.int64), [-1, 1])
+    channels = tf.range(depth, dtype=tf.int64)
     maxima = _row_maxima(imgs)
     best = tf.reduce_max(maxima, axis=1)
-    rows = _first(tf.equal(maxima, best[:, None, :]), axis=1)
+    rows = _first(tf.equal(maxima, tf.expand_dims(best, axis=1)), axis=1)
     in_row = gather_pixels(
         imgs,
-        samples[:, :, None],
-        rows[:, :, None],
-        tf.range(sizes[2], dtype=tf.int64)[None, None, :],
-        channels[:, :, None],
+        tf.expand_dims(samples, axis=-1),
+        tf.expand_dims(rows, axis=-1),
+        tf.range(width, dtype=tf.int64),
+        tf.reshape(channels, [-1, 1]),
     )
-    cols = _first(tf.equal(flush_subnormals(in_row), best[:, :, None]), axis=2)
+    cols = _first(tf.equal(flush_subnormals(in_row), tf.expand_dims(best, axis=-1)), axis=2)
     values = gather_pixels(imgs, samples, rows, cols, channels)
     return rows, cols, values, best > float("-inf")
 

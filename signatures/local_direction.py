@@ -99,15 +99,17 @@ def refine_peaks_local_direction(imgs: Any, peaks: Any, delta: Any = 0.25) -> tf
     """
     samples, channels = indices(peaks)
     rows, cols, present = nearest_pixels(imgs, peaks, reach=tf.constant(1, tf.int64))
+    has_place = tf.reshape(present, [-1, 1])
     # above, left, below, right
     neighbours = gather_pixels(
         imgs,
-        samples[:, None],
-        rows[:, None] + tf.constant([[-1, 0, 1, 0]], tf.int64),
-        cols[:, None] + tf.constant([[0, -1, 0, 1]], tf.int64),
-        channels[:, None],
-        present[:, None],
+        tf.reshape(samples, [-1, 1]),
+        tf.reshape(rows, [-1, 1]) + tf.constant([[-1, 0, 1, 0]], tf.int64),
+        tf.reshape(cols, [-1, 1]) + tf.constant([[0, -1, 0, 1]], tf.int64),
+        tf.reshape(channels, [-1, 1]),
+        has_place,
     )
-    offsets = tf.pad(step_body(neighbours[:, :2], neighbours[:, 2:], delta), [[0, 0], [1, 1]])
+    behind, ahead = tf.split(neighbours, 2, axis=1)
+    offsets = tf.pad(step_body(behind, ahead, delta), [[0, 0], [1, 1]])
     moved = flush_subnormals(flush_subnormals(peaks) + offsets)
-    return tf.where(present[:, None], moved, peaks)
+    return tf.where(has_place, moved, peaks)

@@ -26,12 +26,11 @@ def windows(
     reach = side // 2
     crops = crop_body(imgs, peaks, window_length)
     rows, cols, _ = nearest_pixels(imgs, peaks, reach)
-    sizes = tf.shape(imgs, out_type=tf.int64)
+    _, height, width, _ = tf.unstack(tf.shape(imgs, out_type=tf.int64), num=4)
     steps = tf.range(-reach, reach + 1, dtype=tf.int64)
-    row, col = rows[:, None] + steps, cols[:, None] + steps
-    row_inside = (row >= 0) & (row < sizes[1])
-    col_inside = (col >= 0) & (col < sizes[2])
-    inside = row_inside[:, :, None] & col_inside[:, None, :]
+    row = tf.reshape(rows, [-1, 1, 1]) + tf.reshape(steps, [-1, 1])
+    col = tf.reshape(cols, [-1, 1, 1]) + steps
+    inside = ((row >= 0) & (row < height)) & ((col >= 0) & (col < width))
     # Both sizes are given: -1 has no meaning where there are no peaks.
     shape = tf.stack([tf.shape(peaks, out_type=tf.int64)[0], side * side])
     return tf.reshape(crops, shape), tf.reshape(inside, shape)
@@ -51,8 +50,9 @@ def offset_grid(window_length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tens
 
 def moved(peaks: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
     """The rounded pixel plus an offset [P, 2] (dy, dx); missing rows as they are."""
-    present = tf.reduce_all(tf.math.is_finite(peaks[:, 1:3]), axis=1)
-    pixels = tf.cast(round_half_away(peaks[:, 1:3]), tf.float32)
-    flat = flush_subnormals(peaks)
-    refined = tf.concat([flat[:, :1], flush_subnormals(pixels + offsets), flat[:, 3:]], axis=1)
-    return tf.where(present[:, None], refined, peaks)
+    places = peaks[:, 1:3]
+    present = tf.reduce_all(tf.math.is_finite(places), axis=1, keepdims=True)
+    pixels = tf.cast(round_half_away(places), tf.float32)
+    sample, _, channel = tf.split(flush_subnormals(peaks), [1, 2, 1], axis=1)
+    refined = tf.concat([sample, flush_subnormals(pixels + offsets), channel], axis=1)
+    return tf.where(present, refined, peaks)

@@ -11,8 +11,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from serving_config.grpc_client import GrpcClient
     from serving_config.process import ModelServer
     from serving_config.programs import ServerProgram
@@ -131,6 +134,24 @@ def pytest_configure(config: pytest.Config) -> None:
     """Listens to reports where the terminal is."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Figures(config), "peakserve-figures")
+
+
+# Their files share servers and models, which one process makes once.
+_SHARING_FOLDERS = ("tests/chaos/", "tests/fuzz/")
+
+
+class _ByFixtures(LoadFileScheduling):
+    """A file is the work of one process, and so is a folder whose files share what is slow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folders = (folder for folder in _SHARING_FOLDERS if nodeid.startswith(folder))
+        return next(folders, super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Who gets which tests."""
+    return _ByFixtures(config, log)
 
 
 def load_module(path: Path) -> ModuleType:

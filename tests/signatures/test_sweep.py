@@ -40,16 +40,22 @@ def test_traced_static(sweep, family):
     for shape in list(sweep.shapes(sweep.STATIC_SIZES))[family::2]:
         imgs, peaks = sweep.draw(shape)
 
-        static = [tf.TensorSpec(imgs.shape), tf.TensorSpec(peaks.shape)]
-        # As the product traces them.
-        crop = tf.function(
-            crop_centered_boxes,
-            input_signature=[*static, tf.TensorSpec([], tf.int64)],
+        # Without AutoGraph, as the product traces them; both at once, since tracing takes long.
+        @tf.function(
+            input_signature=[
+                *(tf.TensorSpec(imgs.shape), tf.TensorSpec(peaks.shape)),
+                tf.TensorSpec([], tf.int64),
+            ],
             autograph=False,
         )
-        refine = tf.function(refine_peaks_local_direction, input_signature=static, autograph=False)
-        named = {w: crop(imgs, peaks, tf.constant(w, tf.int64)).numpy() for w in sweep.WINDOWS}
-        refined = refine(imgs, peaks)
+        def both(imgs, peaks, window):
+            crops = crop_centered_boxes(imgs, peaks, window)
+            return crops, refine_peaks_local_direction(imgs, peaks)
+
+        named = {}
+        for window in sweep.WINDOWS:
+            crops, refined = both(imgs, peaks, tf.constant(window, tf.int64))
+            named[window] = crops.numpy()
         expected = sweep.sliced_crops(imgs, peaks)
         wrong[shape] = sweep.differences(peaks, expected, named, refined.numpy())
     assert len(wrong) == len(sweep.STATIC_SIZES)
