@@ -162,11 +162,11 @@ def test_other_weights_are_numeric_and_equal_versions_have_no_difference(tmp_pat
 
 def test_a_breaking_version_needs_to_be_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "replay", lambda *_: builder.ReplayCounts(1, 1))
-    narrow = PeakOps(peak_ops_contract(Bounds(max_window=7)))
-    assert export_model(tmp_path).version == 1
+    wide, narrow = PeakOps(), PeakOps(peak_ops_contract(Bounds(max_window=7)))
+    assert export_model(tmp_path, wide).version == 1
     with pytest.raises(BreakingChangeError, match="break clients of version 1; publish it all"):
         export_model(tmp_path, narrow)
     assert [path.name for path in (tmp_path / "peak_ops").iterdir()] == ["1"]
     assert export_model(tmp_path, narrow, allow_breaking=True).version == 2
     # The way back only widens.
-    assert export_model(tmp_path).version == 3
+    assert export_model(tmp_path, wide).version == 3

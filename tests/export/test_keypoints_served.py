@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -211,7 +212,7 @@ def test_batches_form_on_a_server(tmp_path, tell, kind, batching):
     program = EMBEDDED_HOST if kind == "embedded" else find_server()
     if program.kind != kind:
         pytest.skip("no stock server: no binary on PATH or in PEAKSERVE_MODEL_SERVER")
-    options = KeypointOptions(**FIXED, batching=batching, batch_timeout=20.0)
+    options = dataclasses.replace(SECOND, batching=batching, batch_timeout=20.0)
     export_counting(tmp_path / "keypoints" / "1", options)
     base_path = tmp_path / "keypoints"
     flags = ("--grpc_max_threads=32", *batching_flags(base_path))
@@ -267,12 +268,12 @@ def test_one_name_for_two_batchers_is_not_published(tmp_path, monkeypatch):
     # The doctor sees it first.
     monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, (), (), ""))
     with pytest.raises(ReplayError, match="differs from eager"):
-        export_model(tmp_path, Keypoints(FIRST))
+        export_model(tmp_path, Keypoints(SECOND))
     assert not list(tmp_path.rglob("saved_model.pb"))
 
 
 def test_batching_by_the_server_has_its_file(tmp_path):
-    options = KeypointOptions(**FIXED, batching="server", batch_timeout=2.5)
+    options = dataclasses.replace(SECOND, batching="server", batch_timeout=2.5)
     directory = export_model(tmp_path, Keypoints(options)).directory
     assert (directory / "batching_params.pbtxt").read_text().splitlines() == [
         "max_batch_size { value: 8 }",
@@ -284,8 +285,8 @@ def test_batching_by_the_server_has_its_file(tmp_path):
 
 def test_a_function_that_looks_at_its_mates_is_caught():
     """A body that scales by the whole batch's maximum depends on who else is in it."""
-    contract = Keypoints(FIRST).contract
-    stages = Keypoints(FIRST).stages
+    contract = Keypoints(SECOND).contract
+    stages = Keypoints(SECOND).stages
 
     def predict(key, inputs):
         maps = tf.constant(inputs["confmaps"])

@@ -97,14 +97,15 @@ def test_a_record_that_fails_is_not_published(tmp_path, monkeypatch):
     """At a server it would keep the version from loading."""
 
     def spoilt(contract, shapes):
-        yield "smooth_imgs", {"imgs": np.zeros([2, 3], np.float32)}
+        yield "keypoints", {"confmaps": np.zeros([2, 3], np.float32)}
 
+    module = Keypoints(KeypointOptions(**FIXED, refinement="none"))
     monkeypatch.setattr("export.warmup.warmup_requests", spoilt)
     with pytest.raises(DoctorError, match="warmup-request: .* in record 0"):
-        export_model(tmp_path)
+        export_model(tmp_path, module)
     monkeypatch.setattr(builder, "examine", lambda directory: Diagnosis(directory, (), (), ""))
-    with pytest.raises(ReplayError, match="warm-up record 0 for smooth_imgs"):
-        export_model(tmp_path)
+    with pytest.raises(ReplayError, match="warm-up record 0 for keypoints"):
+        export_model(tmp_path, module)
     assert not list(tmp_path.rglob("saved_model.pb"))
 
 
