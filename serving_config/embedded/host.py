@@ -115,7 +115,6 @@ def _manager(options: Options, metrics: Metrics) -> Manager:
         intra_op_threads=intra,
         inter_op_threads=inter,
         warmup_iterations=iterations if options.enable_model_warmup else 0,
-        timeouts_ms=_timeouts_ms(options),
     )
     seconds = options.load_retry_interval_micros / 1e6
     return Manager(
@@ -125,12 +124,6 @@ def _manager(options: Options, metrics: Metrics) -> Manager:
         labels_before_versions=options.allow_version_labels_for_unavailable_models,
         say=announce,
     )
-
-
-def _timeouts_ms(options: Options) -> tuple[int, ...]:
-    """The runtime's timeouts of gRPC's requests, which have none, and of REST's."""
-    rest = max(options.rest_api_timeout_in_ms, 0)
-    return (0, rest) if rest and options.rest_api_port else (0,)
 
 
 def _listen(cleanup: ExitStack, core: Core, options: Options) -> None:

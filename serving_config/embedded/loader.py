@@ -34,13 +34,11 @@ class LoadOptions:
       intra_op_threads: Threads of one operation, 0 for one per core.
       inter_op_threads: Operations at a time, 0 for one per core.
       warmup_iterations: How often every warm-up record is run, 0 for no warm-up.
-      timeouts_ms: With which of the runtime's timeouts requests will come, 0 for none.
     """
 
     intra_op_threads: int = 0
     inter_op_threads: int = 0
     warmup_iterations: int = 1
-    timeouts_ms: tuple[int, ...] = (0,)
 
 
 class Loader:
@@ -83,7 +81,6 @@ class Loader:
                     directory,
                     self._options.warmup_iterations,
                     self._metrics,
-                    self._options.timeouts_ms,
                 )
             except StatusError:
                 servable.close()

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.client import pywrap_tf_session
 
 from serving_config import wire
 from serving_config.embedded.failures import StatusError, invalid_argument
 from serving_config.tensor_types import type_of_dtype, type_of_number
 
-_CALLABLES = 256
+_PLANS = 256
+_TIMEOUTS = 8
 # What Python adds to the runtime's messages, and where they name the node.
 _PYTHON_PREFIX = "Graph execution error:"
 _PYTHON_TRACE = "\n\nOriginal stack trace for "
@@ -86,9 +88,11 @@ class Servable:
         self.definitions = definitions
         self._session = session
         self._observe = observe
-        # The session's own callables skip Python's checks and casts: what they say is the
-        # runtime's text. One per set of outputs, since a filter must not run the others.
-        self._callable = lru_cache(maxsize=_CALLABLES)(self._make_callable)
+        # The session's own call skips Python's checks and casts: what it says is the runtime's
+        # text. It prepares itself once for a set of outputs, so that a filter does not run the
+        # others; a callable would for each timeout as well, which takes seconds of a warm-up.
+        self._plan = lru_cache(maxsize=_PLANS)(self._make_plan)
+        self._run_options = lru_cache(maxsize=_TIMEOUTS)(_make_run_options)
 
     def run(
         self,
@@ -116,10 +120,12 @@ class Servable:
         """
         aliases = _feeding_order(signature)
         _check_dtypes(signature, aliases, inputs)
-        run = self._callable(signature.key, tuple(sorted(outputs)), timeout_ms)
+        feeds, fetches = self._plan(signature.key, tuple(sorted(outputs)))
+        fed = {feed: inputs[alias] for feed, alias in zip(feeds, aliases, strict=True)}
+        options = self._run_options(timeout_ms) if timeout_ms else None
         begin = time.perf_counter()
         try:
-            values = run(*(inputs[alias] for alias in aliases))
+            values = self._session._call_tf_sessionrun(options, fed, fetches, [], None)
         except tf.errors.OpError as error:
             raise StatusError(
                 wire.code_name(error.error_code), runtime_text(error.message)
@@ -130,22 +136,22 @@ class Servable:
             for alias, value in zip(sorted(outputs), values, strict=True)
         }
 
-    def _make_callable(
-        self, key: str, outputs: tuple[str, ...], timeout_ms: int
-    ) -> Callable[..., list[Any]]:
-        signature = self.signatures[key]
-        options = config_pb2.CallableOptions(
-            feed=[signature.inputs[alias].tensor for alias in _feeding_order(signature)],
-            fetch=[signature.outputs[alias].tensor for alias in outputs],
-            run_options=config_pb2.RunOptions(timeout_in_ms=timeout_ms),
-        )
-        made: Callable[..., list[Any]] = self._session._make_callable_from_options(options)
-        return made
+    def _make_plan(self, key: str, outputs: tuple[str, ...]) -> tuple[list[Any], list[Any]]:
+        """What the runtime is fed, in the order of the arguments, and what is fetched."""
+        signature, tensor = self.signatures[key], self._session.graph.get_tensor_by_name
+        fed = [signature.inputs[alias].tensor for alias in _feeding_order(signature)]
+        fetched = [signature.outputs[alias].tensor for alias in outputs]
+        feeds, fetches = ([tensor(n)._as_tf_output() for n in names] for names in (fed, fetched))
+        return feeds, fetches
 
     def close(self) -> None:
         """Frees the session; nothing may run any more."""
-        self._callable.cache_clear()
         self._session.close()
+
+
+def _make_run_options(timeout_ms: int) -> Any:
+    options = config_pb2.RunOptions(timeout_in_ms=timeout_ms)
+    return pywrap_tf_session.TF_NewBufferFromString(options.SerializeToString())
 
 
 def runtime_text(message: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -29,7 +29,6 @@ def replay(
     directory: Path,
     iterations: int,
     metrics: Metrics,
-    timeouts_ms: Sequence[int] = (0,),
 ) -> None:
     """Runs every record of a version's warm-up file; without such a file nothing happens.
 
@@ -38,7 +37,6 @@ def replay(
       directory: The version's directory.
       iterations: How often each record is run.
       metrics: Where the replay is counted.
-      timeouts_ms: Those that requests come with; the runtime prepares itself for each of them.
 
     Raises:
       StatusError: A record cannot be read or is refused; the version must not be served.
@@ -55,9 +53,8 @@ def replay(
         except DecodeError as error:
             shown = record.decode(errors="replace")
             raise invalid_argument(f"Failed to parse warmup record: {shown} from {path}") from error
-        for timeout_ms in timeouts_ms:
-            for _ in range(iterations):
-                _run(servable, log, timeout_ms)
+        for _ in range(iterations):
+            _run(servable, log)
         records += 1
         if records > MOST_RECORDS:
             raise invalid_argument(
@@ -77,7 +74,7 @@ def _records(path: Path) -> Iterator[bytes]:
         ) from error
 
 
-def _run(servable: Servable, log: prediction_log_pb2.PredictionLog, timeout_ms: int) -> None:
+def _run(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
@@ -87,12 +84,11 @@ def _run(servable: Servable, log: prediction_log_pb2.PredictionLog, timeout_ms: 
             request.inputs,
             tuple(request.output_filter),
             decode=wire.array_of,
-            timeout_ms=timeout_ms,
         )
     elif kind == "classify_log":
-        examples.classify(servable, log.classify_log.request, timeout_ms=timeout_ms)
+        examples.classify(servable, log.classify_log.request)
     elif kind == "regress_log":
-        examples.regress(servable, log.regress_log.request, timeout_ms=timeout_ms)
+        examples.regress(servable, log.regress_log.request)
     elif kind == "multi_inference_log":
         examples.multi_inference(servable, log.multi_inference_log.request)
     elif kind is not None:
