@@ -108,7 +108,7 @@ class _Window:
         return tf.matmul(parameters, self.regressors, transpose_b=True)
 
 
-def gaussian_offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> tf.Tensor:
+def _offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> tf.Tensor:
     """The peak of the Gaussian fitted to each window.
 
     Args:
@@ -150,6 +150,25 @@ def gaussian_offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Ten
     offsets = tf.stack([parameters[:, 2] * scale, parameters[:, 1] * scale], axis=1)
     offsets = tf.cast(tf.clip_by_value(offsets, -window.reach, window.reach), tf.float32)
     return tf.where(good[:, None], offsets, tf.zeros([]))
+
+
+# A fit is a thousand operations. Graphs call one function of them, traced once in a process: a
+# `keypoints` model with a network would hold ten copies.
+_called = tf.function(
+    _offsets,
+    input_signature=[
+        tf.TensorSpec([None, None], tf.float32),
+        tf.TensorSpec([None, None], tf.bool),
+        tf.TensorSpec([], tf.int64),
+    ],
+    autograph=False,
+)
+
+
+def gaussian_offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> tf.Tensor:
+    """See `_offsets`; eagerly one operation after another, in a graph a function of its own."""
+    function = _offsets if tf.executing_eagerly() else _called
+    return function(values, inside, window_length)
 
 
 @guarded(PEAK_OPS.signature("refine_peaks_gaussian"))

@@ -25,10 +25,11 @@ def save_every_nth_pixel(
     shape: tuple = (None, None, None, 3),
     dtype: str = "float32",
     maps: int = 3,
+    gain: float = 1.0,
 ) -> Path:
     """Writes such a network, of the first colours, as a SavedModel with a variable."""
     module = tf.Module()
-    module.gain = tf.Variable(1.0)
+    module.gain = tf.Variable(gain)
     spec = tf.TensorSpec(shape, dtype, "image")
     scale = 255.0 if dtype == "uint8" else 1.0
     module.serve = tf.function(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
@@ -18,29 +17,15 @@ import pytest
 from export.cli import main
 from serving_config.ports import free_ports
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+from .conftest import load_module
+from .docs_pages import PAGES, ROOT, blocks, commands
 
 
-def load_module(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def blocks(page, language):
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
-
-
-def commands():
-    """Every `peakserve` command that a page shows, without what only the reader has."""
+def shown_commands():
+    """Every command of every page."""
     for page in PAGES:
-        for block in blocks(page, "sh"):
-            for line in block.replace("\\\n", " ").splitlines():
-                found = re.search(r"(?:^|[ /])peakserve (?!embedded)(.*)", line)
-                if found and not line.startswith("#"):
-                    yield pytest.param(found[1], id=f"{page.name}: {found[1]}"[:90])
+        for command in commands(page):
+            yield pytest.param(command, id=f"{page.name}: {command}"[:90])
 
 
 def parse(command, words, parent=None):
@@ -61,7 +46,7 @@ def any_file(monkeypatch):
     monkeypatch.setattr(click.Path, "convert", lambda self, value, *_: Path(value))
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", shown_commands())
 def test_commands_have_the_options_that_the_pages_give_them(command, any_file):
     parse(main, [word for word in shlex.split(command) if word not in ("...", "&")])
 
