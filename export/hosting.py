@@ -21,7 +21,7 @@ from export.manifest import contract_of, read_manifest
 from export.store import StoreError, VersionStore
 from serving_config.batching import batching_flags
 from serving_config.errors import ServerStartError, ServingError
-from serving_config.ports import require_free_ports
+from serving_config.ports import require_free_ports, require_interface
 from serving_config.programs import (
     BINARY_NAME,
     DOCKER,
@@ -40,6 +40,7 @@ GRPC_PORT, REST_PORT = 8500, 8501
 # In the model root, beside the models; no model's name starts with a dot.
 CONFIGURATIONS = ".serving"
 _POLL_SECONDS = 0.2
+_REST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def hosted(
         grpc_address, rest_address = addresses
         seconds = 10.0 if base_path else 0.0
         wait_for_version(grpc_address, model, version, seconds=seconds, tls=tls)
+        if rest_address is not None:
+            _require_rest(rest_address, model, tls)
         yield Host(grpc_address, rest_address, f"the server at {grpc_address}", tls=tls)
         return
     require_server(server, has_model=base_path is not None, tls=tls)
@@ -251,7 +254,8 @@ def serve_in_place(
 
     Raises:
       StoreError: There is no version to host.
-      ServerStartError: There is no such server, no GPU for it, or a port is taken.
+      ServerStartError: There is no such server, no GPU for it, no such interface, or a port is
+        taken.
       ConfigurationError: The configuration cannot be written.
     """
     from export.configuration import write_configuration
@@ -264,6 +268,8 @@ def serve_in_place(
     if gpu:
         require_gpu(program)
     require_free_ports({"--port": port, "--rest-port": rest_port})
+    if program.kind == EMBEDDED:
+        require_interface("--host", host)
     out = directory.parents[1] / CONFIGURATIONS / model
     batching = bool(batching_flags(directory.parent))
     plan = ServerPlan(port=port, rest_port=rest_port, gpu=gpu, batching=batching)
@@ -277,6 +283,26 @@ def serve_in_place(
     click.echo(shlex.join(command), err=True)
     sys.stdout.flush()
     os.execve(command[0], command, {**ENVIRONMENT, **os.environ})
+
+
+def _require_rest(address: str, model: str, tls: ClientTls | None) -> None:
+    """Refuses a REST address at which no model server answers; gRPC has been asked already.
+
+    Raises:
+      ServerStartError: Nobody answers there, or something else does.
+    """
+    from serving_config.rest_client import HTTPS, RestClient
+
+    secure = tls if address.startswith(HTTPS) else None
+    with RestClient(address, model=model, timeout=_REST_SECONDS, tls=secure) as client:
+        try:
+            client.status()
+        except ServingError as error:
+            raise ServerStartError(
+                f"expected the REST address of a model server that hosts {model}, got {address}, "
+                f"where the answer is {error.code}: {error.sentence[:80]}; name the server's "
+                "--rest_api_port, or leave the REST address out"
+            ) from error
 
 
 def gpu_server(server: str) -> str:

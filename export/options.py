@@ -132,6 +132,7 @@ def bounds_options(command: Callable[..., None]) -> Callable[..., None]:
 _DEFAULTS = KeypointOptions()
 # What only models with a network have.
 IMAGE_OPTIONS = (
+    "with_maps",
     "image_height",
     "image_width",
     "input_scale",
@@ -207,6 +208,12 @@ def _model_options() -> tuple[Callable[..., Any], ...]:
         click.option(
             "--backbone-output",
             help="keypoints: which output of the network holds the maps, if it has several.",
+        ),
+        _option(
+            "with-maps",
+            bool,
+            "also answer the maps: the signature images_with_maps, for predict --maps.",
+            is_flag=True,
         ),
         _option("image-height", int, "rows of the images; batching of images needs it fixed."),
         _option("image-width", int, "columns of the images; batching of images needs it fixed."),

@@ -47,7 +47,7 @@ def export_and_tell(
     if source is None:
         module = module_of(contract_with(model, options))
     elif source.centroid is not None:
-        module = _with_two_networks(source, options)
+        module = _with_two_networks(source, options, notes_to_stderr=as_json)
     else:
         module = _with_network(source, options, notes_to_stderr=as_json)
     exported = export_model(
@@ -131,19 +131,23 @@ def _with_network(
     return Keypoints(options, network)
 
 
-def _with_two_networks(source: NetworkSource, chosen: Mapping[str, Any]) -> Topdown:
+def _with_two_networks(
+    source: NetworkSource, chosen: Mapping[str, Any], *, notes_to_stderr: bool
+) -> Topdown:
     """A `topdown` model; says what was found out about its networks."""
     networks = load_networks(source, channels=1 if chosen.get("grayscale") else 3)
     assert isinstance(networks, TwoNetworks)
     options = topdown_options_with(networks, chosen)
     click.echo(
         f"centroid network: {source.centroid}, scale {options.centroid_scale:g}, stride "
-        f"{options.centroid_stride:g}"
+        f"{options.centroid_stride:g}",
+        err=notes_to_stderr,
     )
     click.echo(
         f"instance network: {source.path}, crops of {options.crop_size} x {options.crop_size}, "
         f"scale {options.instance_scale:g}, maps of {options.channels} channels, stride "
-        f"{options.instance_stride:g}"
+        f"{options.instance_stride:g}",
+        err=notes_to_stderr,
     )
     return Topdown(options, networks)
 

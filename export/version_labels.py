@@ -202,6 +202,9 @@ class VersionLabels:
         with self._changing() as state:
             if pinned:
                 self._require_loadable(version)
+            elif version not in state.pinned:
+                # One that is pinned may have been deleted by hand.
+                self._require_present(version)
             others = [number for number in state.pinned if number != version]
             changed = dataclasses.replace(
                 state, pinned=sorted([*others, version] if pinned else others)
@@ -248,12 +251,22 @@ class VersionLabels:
         if fault is not None:
             raise StoreError(fault)
 
+    def _require_present(self, version: int) -> None:
+        fault = self._absence(version)
+        if fault is not None:
+            raise StoreError(fault)
+
+    def _absence(self, version: int) -> str | None:
+        versions = self.store.versions()
+        if version in versions:
+            return None
+        known = ", ".join(map(str, versions)) or "none"
+        return f"expected a version in {self.store.path}, one of {known}, got {version}"
+
     def _fault(self, version: int) -> str | None:
         """Why a version cannot be labelled, in one sentence."""
-        versions = self.store.versions()
-        if version not in versions:
-            known = ", ".join(map(str, versions)) or "none"
-            return f"expected a version in {self.store.path}, one of {known}, got {version}"
+        if absence := self._absence(version):
+            return absence
         directory = self.store.version_path(version)
         try:
             if missing := missing_files(directory):

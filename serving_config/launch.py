@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from serving_config.programs import BINARY_NAME, ENVIRONMENT
 from serving_config.tls import SSL_CONFIG
 
 SCRIPT = "serve.sh"
+_FLAG = re.compile(r"(--)?[a-z]\w*=.*")
 
 # Flags that are never written, whoever asks, with the reason.
 FORBIDDEN = {
@@ -61,7 +63,7 @@ class ServerPlan:
       extra: Further flags as `NAME=VALUE`.
 
     Raises:
-      ValueError: An extra flag that is never right.
+      ValueError: An extra flag that has another form, or is never right.
     """
 
     port: int = 8500
@@ -76,6 +78,11 @@ class ServerPlan:
 
     def __post_init__(self) -> None:
         for flag in self.extra:
+            if not _FLAG.fullmatch(flag):
+                raise ValueError(
+                    f"--flag: expected NAME=VALUE, such as --flag enable_model_warmup=false, got "
+                    f"{flag!r}"
+                )
             name = flag.lstrip("-").partition("=")[0]
             if name in FORBIDDEN:
                 raise ValueError(f"--{name} is never set: {FORBIDDEN[name]}")

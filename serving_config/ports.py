@@ -48,3 +48,24 @@ def require_free_ports(ports: Mapping[str, int]) -> None:
                 f"expected a free port, got {port}, which is taken or not for this user; "
                 f"name another with {option}"
             )
+
+
+def require_interface(option: str, host: str) -> None:
+    """Refuses an interface that a server could not listen on, before it is started.
+
+    Args:
+      option: The option that names it.
+      host: A name or an address.
+
+    Raises:
+      ServerStartError: It is not known, or is none of this machine's.
+    """
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise ServerStartError(
+            f"{option}: expected a name or an address of this machine, got {host}: "
+            f"{error.strerror}; pass {option} {LOOPBACK}, or {option} 0.0.0.0 for all interfaces"
+        ) from error

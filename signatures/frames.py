@@ -42,8 +42,7 @@ class Placement:
 
 def nominal_placement(options: KeypointOptions) -> Placement:
     """Where points lie if the image was scaled by exactly `input_scale`."""
-    factor = options.image_stride
-    shift = 0.5 / options.input_scale - 0.5 if options.coordinates == "half-pixel" else 0.0
+    factor, shift = options.placement
     return Placement(tf.fill([2], np.float32(factor)), tf.fill([2], np.float32(shift)))
 
 

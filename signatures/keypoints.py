@@ -75,6 +75,10 @@ class Keypoints(tf.Module):
                 if options.has_fixed_images
                 else Stages(self._picture, most=1)
             )
+            if options.with_maps:
+                self.stages["images_with_maps"] = Stages(
+                    self._images_with_maps, most=options.max_batch, batched=images_batched
+                )
         functions: dict[str, Any] = {
             signature.name: served(signature, self.stages[signature.name], options)
             for signature in self.contract.signatures
@@ -106,7 +110,7 @@ class Keypoints(tf.Module):
         """The maps float32 [n, H, W, C] that one run of a signature of images looks at.
 
         Args:
-          signature: `images` or `encoded_images`.
+          signature: One of those of images.
           samples: The request, or a part of it: of pictures of any size one at a time. One that
             cannot be decoded counts as black.
         """
@@ -123,6 +127,17 @@ class Keypoints(tf.Module):
         """Images uint8 [N, Hi, Wi, c] to points in their pixels."""
         inputs, place = self._frames.inputs(images)
         return global_points(self.maps(inputs), self.options, place)
+
+    def _images_with_maps(self, images: tf.Tensor) -> Outputs:
+        """The same, `confmaps` [N, H, W, C], and `placement` [N, 4]."""
+        inputs, place = self._frames.inputs(images)
+        maps = self.maps(inputs)
+        rows = tf.concat([tf.shape(images, out_type=tf.int64)[:1], [4]], axis=0)
+        return (
+            *global_points(maps, self.options, place),
+            tf.where(tf.math.is_finite(maps), maps, tf.zeros([])),
+            tf.broadcast_to(tf.concat([place.factor, place.shift], axis=0), rows),
+        )
 
     def _fitted_pictures(self, encoded: tf.Tensor) -> Tensors:
         """Pictures string [N] to the network's input, its placement, and which are good."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.benchmark.result import WireSizes, size_of
+from export.keypoint_cases import as_input
 from serving_config import wire
 from serving_config.rest_json import predict_body
 
@@ -26,11 +27,10 @@ def wire_sizes(maps: np.ndarray, images: np.ndarray | None = None) -> WireSizes:
       maps: float32 [N, H, W, C].
       images: uint8 [N, Hi, Wi, c] that the maps belong to, if known.
     """
-    quantized = np.clip(np.round(maps * 255.0), 0, 255).astype(np.uint8)
     sizes = {
         MAPS: _mean("keypoints", "confmaps", maps),
         "float32 maps over REST": len(predict_body("keypoints", {"confmaps": maps})) // len(maps),
-        "quantized": _mean("quantized", "confmaps", quantized),
+        "quantized": _mean("quantized", "confmaps", as_input(maps, "uint8")),
     }
     frame = f"maps {size_of(maps.shape[1:])}"
     if images is not None:

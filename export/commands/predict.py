@@ -60,6 +60,12 @@ _POSITIVE = click.IntRange(min=1)
     "file for one picture.",
 )
 @click.option(
+    "--maps",
+    is_flag=True,
+    help="Blend the confidence maps into the overlay: those of INPUT, or those of a model that was "
+    "exported with --with-maps.",
+)
+@click.option(
     "--batch", type=_POSITIVE, default=4, show_default=True, help="Frames of one request."
 )
 @click.option(
@@ -92,6 +98,7 @@ def predict(
     kind: str | None,
     names: str | None,
     overlay: Path | None,
+    maps: bool,
     batch: int,
     in_flight: int,
     retry_for: float,
@@ -110,9 +117,11 @@ def predict(
     """
     if version is not None and label is not None:
         raise click.UsageError("expected --version or --label, got both")
+    if maps and overlay is None:
+        raise click.UsageError("--maps needs --overlay: maps are blended into drawn frames")
     from export.prediction.predicting import Server, Task, predict_and_tell
 
-    task = Task(given, batch, in_flight, out, kind, overlay, names)
+    task = Task(given, batch, in_flight, out, kind, overlay, names, maps)
     server = Server(
         addresses, model, signature, model_root, version, label, timeout, retry_for, tls
     )

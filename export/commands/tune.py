@@ -9,6 +9,13 @@ import click
 from export import options
 from export.commands.group import import_tensorflow
 from serving_config.batching import BATCHING_FILE
+from signatures.contract import FAMILIES
+
+_UNTUNED = {
+    "peak_ops": "whose requests are never joined",
+    "topdown": "whose time depends on how many instances are in an image, which drawn ones do not "
+    "tell; export it with several --max-batch and measure each on your images",
+}
 
 
 @click.command()
@@ -78,6 +85,13 @@ from serving_config.batching import BATCHING_FILE
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help=f"With --batching server: the folder of a version, where {BATCHING_FILE} is written.",
 )
+@click.option(
+    "--model",
+    type=click.Choice(list(FAMILIES)),
+    default="keypoints",
+    show_default=True,
+    help="The model family; only keypoints can be tuned.",
+)
 @options.untuned_options
 @options.json_option
 @click.pass_context
@@ -97,6 +111,7 @@ def tune(
     out: Path | None,
     plot: Path | None,
     folder: Path | None,
+    model: str,
     backbone_path: Path | None,
     backbone_output: str | None,
     as_json: bool,
@@ -107,6 +122,8 @@ def tune(
     The model's options are those of 'peakserve export --model keypoints'. Every candidate is hosted
     and asked by as many clients; they take turns. Prints the options of 'export' for the best one.
     """
+    if model != "keypoints":
+        raise click.UsageError(f"--model: expected keypoints, got {model}, {_UNTUNED[model]}")
     if folder is not None and batching != "server":
         raise click.UsageError("--write needs --batching server")
     with_network = backbone_path is not None

@@ -74,8 +74,8 @@ def _checked(
         if needs_pictures and frame.picture is None:
             raise PredictionError(
                 f"{source.path}: expected images beside the maps to draw on, got none; save them "
-                "as images, uint8 [samples, height, width, 3], in the same .npz file, or leave "
-                "--overlay out"
+                "as images, uint8 [samples, height, width, 3], in the same .npz file, draw the "
+                "maps themselves with --maps, or leave --overlay out"
             )
         if isinstance(frame.data, np.ndarray) and wanted:
             shape = frame.data.shape

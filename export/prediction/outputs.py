@@ -1,6 +1,6 @@
 """The files that points are written to.
 
-Legend: `N` frames, `C` channels (landmarks), `K` peaks of a frame.
+Legend: `N` frames, `C` channels (landmarks), `K` peaks of a frame, `I` instances of a frame.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from export.prediction.errors import PredictionError
-from export.prediction.replies import Peaks, Points, Reply
+from export.prediction.replies import Instances, Mark, Points, Reply
 
 # By format, the ending of its files.
 ENDINGS = {"csv": ".csv", "dlc": ".csv", "json": ".json", "npz": ".npz", "slp": ".slp"}
@@ -66,21 +66,29 @@ def format_of(out: Path | None, wanted: str | None) -> str:
 class TidyCsv:
     """One row per frame and landmark, or per peak: `frame,node,x,y,confidence`.
 
-    Where nothing was found x and y are `NaN`.
+    Of several instances, `frame,instance,node,x,y,confidence`, and no rows of those that there are
+    not. Where nothing was found x and y are `NaN`.
     """
 
-    def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
+    def __init__(
+        self, stream: TextIO, names: Sequence[str], *, has_instances: bool = False
+    ) -> None:
         self._names = names
         self._csv = csv.writer(stream, lineterminator="\n")
-        self._csv.writerow(("frame", "node", "x", "y", "confidence"))
+        instance = ("instance",) if has_instances else ()
+        self._csv.writerow(("frame", *instance, "node", "x", "y", "confidence"))
 
     def write(self, first: int, reply: Reply) -> None:
         """See `Writer`."""
         for frame in range(len(reply.points)):
             self._csv.writerows(
-                (first + frame, self._names[mark.channel], *map(_text, mark.numbers))
+                (first + frame, *self._whose(mark), *map(_text, mark.numbers))
                 for mark in reply.marks(frame)
             )
+
+    def _whose(self, mark: Mark) -> tuple[str | int, ...]:
+        name = self._names[mark.channel]
+        return (name,) if mark.instance is None else (mark.instance, name)
 
     def close(self) -> None:
         """See `Writer`."""
@@ -89,22 +97,36 @@ class TidyCsv:
 class DeepLabCutCsv:
     """DeepLabCut's layout: rows `scorer`, `bodyparts`, `coords`, then one row per frame.
 
-    Where nothing was found x and y are empty, as DeepLabCut writes them.
+    Of several instances there is a row `individuals` after the first, `individual1` and so on,
+    strongest first in each frame. Where nothing was found x and y are empty, as DeepLabCut writes
+    them; where there is no instance, so is the likelihood.
+
+    Args:
+      stream: Where it is written.
+      names: Of the body parts.
+      slots: I, `None` where there are no instances to tell apart.
     """
 
-    def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
+    def __init__(self, stream: TextIO, names: Sequence[str], slots: int | None = None) -> None:
         self._csv = csv.writer(stream, lineterminator="\n")
         columns = ("x", "y", "likelihood")
-        self._csv.writerow(("scorer", *[SCORER] * (len(names) * len(columns))))
-        self._csv.writerow(("bodyparts", *[name for name in names for _ in columns]))
-        self._csv.writerow(("coords", *columns * len(names)))
+        width = len(names) * len(columns)
+        individuals = [f"individual{slot + 1}" for slot in range(slots or 0)]
+        repeats = 1 if slots is None else slots
+        self._width = repeats * width
+        self._csv.writerow(("scorer", *[SCORER] * self._width))
+        if slots is not None:
+            self._csv.writerow(("individuals", *[one for one in individuals for _ in range(width)]))
+        self._csv.writerow(("bodyparts", *[name for name in names for _ in columns] * repeats))
+        self._csv.writerow(("coords", *columns * len(names) * repeats))
 
     def write(self, first: int, reply: Reply) -> None:
         """See `Writer`."""
         for frame in range(len(reply.points)):
             numbers = [number for mark in reply.marks(frame) for number in mark.numbers]
             texts = ["" if np.isnan(number) else _text(number) for number in numbers]
-            self._csv.writerow((first + frame, *texts))
+            # Slots without an instance are the last ones.
+            self._csv.writerow((first + frame, *texts, *[""] * (self._width - len(texts))))
 
     def close(self) -> None:
         """See `Writer`."""
@@ -114,7 +136,8 @@ class Json:
     """An object with `names` and `frames`, a line for each frame.
 
     A frame has `points` [C][2] (`null` where nothing was found), `confidences` and `valid` [C]; or
-    `peaks`, each with `node`, `x`, `y` and `confidence`. Those of pictures name their `file`.
+    `instances`, each with these and its own `confidence`; or `peaks`, each with `node`, `x`, `y`
+    and `confidence`. Those of pictures name their `file`.
     """
 
     def __init__(self, stream: TextIO, names: Sequence[str], files: Sequence[Path]) -> None:
@@ -135,11 +158,18 @@ class Json:
 
     def _content(self, frame: int, reply: Reply) -> dict[str, Any]:
         if isinstance(reply, Points):
+            return _landmarks(list(reply.marks(frame)))
+        if isinstance(reply, Instances):
             marks = list(reply.marks(frame))
             return {
-                "points": [[_json(mark.x), _json(mark.y)] for mark in marks],
-                "confidences": [_json(mark.confidence) for mark in marks],
-                "valid": reply.valid[frame].tolist(),
+                "instances": [
+                    {
+                        "instance": slot,
+                        "confidence": _json(reply.instance_confidences[frame, slot]),
+                        **_landmarks([mark for mark in marks if mark.instance == slot]),
+                    }
+                    for slot in reply.present(frame)
+                ]
             }
         return {
             "peaks": [
@@ -162,8 +192,9 @@ class Npz:
     """NumPy's archive of what was answered, in memory until it is closed.
 
     Keys: `points` float32 [N, C, 2] (NaN where nothing was found), `confidences` [N, C] and
-    `valid` [N, C]; or `points` [N, K, 2], `confidences` [N, K], `channels` [N, K] and `count` [N].
-    With them `names` [C], and `files` [N] of pictures.
+    `valid` [N, C]; or these of [N, I, C] and `instance_confidences` [N, I]; or `points` [N, K, 2],
+    `confidences` [N, K], `channels` [N, K] and `count` [N]. With them `names` [C], and `files` [N]
+    of pictures.
     """
 
     def __init__(self, path: Path, names: Sequence[str], files: Sequence[Path]) -> None:
@@ -188,7 +219,7 @@ class Npz:
 
 def joined(replies: Sequence[Reply]) -> Reply:
     """Replies to consecutive requests as one."""
-    kind: type[Points] | type[Peaks] = type(replies[0])
+    kind: type[Reply] = type(replies[0])
     return kind(
         **{
             name: np.concatenate([getattr(reply, name) for reply in replies])
@@ -204,6 +235,15 @@ def _text(number: np.float32) -> str:
     ('0.1', 'NaN')
     """
     return "NaN" if np.isnan(number) else str(number)
+
+
+def _landmarks(marks: Sequence[Mark]) -> dict[str, Any]:
+    """Every landmark of a frame or an instance as plain data."""
+    return {
+        "points": [[_json(mark.x), _json(mark.y)] for mark in marks],
+        "confidences": [_json(mark.confidence) for mark in marks],
+        "valid": [mark.is_found for mark in marks],
+    }
 
 
 def _json(number: np.float32) -> float | None:

@@ -24,6 +24,8 @@ _Box = tuple[float, float, float, float]
 def drawn(picture: Image, marks: Iterable[Mark], names: Sequence[str]) -> Image:
     """A picture with a dot, a name and a confidence at every point that was found.
 
+    Colours tell channels apart, or instances where there are several.
+
     Args:
       picture: Red, green, blue; it is not changed. One with a side of less than 240 pixels is
         enlarged by a whole factor.
@@ -42,7 +44,7 @@ def drawn(picture: Image, marks: Iterable[Mark], names: Sequence[str]) -> Image:
         if mark.is_found
     ]
     for mark, x, y in found:
-        for grown, colour in ((2, _DARK), (1, _LIGHT), (0, colour_of(mark.channel))):
+        for grown, colour in ((2, _DARK), (1, _LIGHT), (0, _colour_of(mark))):
             reach = radius + grown
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
     taken = [(x - radius, y - radius, x + radius, y + radius) for _, x, y in found]
@@ -52,13 +54,17 @@ def drawn(picture: Image, marks: Iterable[Mark], names: Sequence[str]) -> Image:
         box = _place(draw.textbbox((0, 0), text, font=font, stroke_width=2), x, y, radius + 3,
                      canvas.size, taken)  # fmt: skip
         taken.append(box)
-        _write(draw, box, text, font, colour_of(mark.channel))
+        _write(draw, box, text, font, _colour_of(mark))
     return canvas
 
 
-def colour_of(channel: int) -> tuple[int, int, int]:
-    """Red, green, blue of a landmark: bright, and unlike that of its neighbours."""
-    red, green, blue = colorsys.hsv_to_rgb(channel * _HUE_STEP % 1, 0.85, 1)
+def _colour_of(mark: Mark) -> tuple[int, int, int]:
+    return colour_of(mark.channel if mark.instance is None else mark.instance)
+
+
+def colour_of(number: int) -> tuple[int, int, int]:
+    """Red, green, blue of a landmark or instance: bright, and unlike that of its neighbours."""
+    red, green, blue = colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.85, 1)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 

@@ -16,6 +16,7 @@ from export.maps import MapsError
 from export.prediction.batches import Batch, batches_of
 from export.prediction.errors import PredictionError
 from export.prediction.interruption import Interruption
+from export.prediction.map_layer import placement_in
 from export.prediction.names import read_names
 from export.prediction.outputs import ONE_PER_LANDMARK, format_of
 from export.prediction.overlay_files import open_overlay
@@ -23,7 +24,7 @@ from export.prediction.progress import Shown, shown
 from export.prediction.results import Results
 from export.prediction.running import Asking, Window
 from export.prediction.served import Chosen, choose, contract_in, signatures_of
-from export.prediction.sources import Source, open_source
+from export.prediction.sources import CONFMAPS, Source, open_source
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.metadata import SignatureSpec
@@ -76,6 +77,7 @@ class Task:
       overlay: Where drawn frames go, if anywhere.
       names: Of the channels, joined by commas, or a file of them; `None` for those of the
         manifest, and else `node0` and so on.
+      maps: Whether confidence maps are blended into the overlay.
     """
 
     given: str
@@ -85,6 +87,7 @@ class Task:
     kind: str | None
     overlay: Path | None
     names: str | None
+    maps: bool = False
 
 
 def predict_and_tell(task: Task, server: Server) -> int:
@@ -124,10 +127,14 @@ def _predict(task: Task, server: Server, interruption: Interruption) -> int:
         contract = _contract(server)
         client = stack.enter_context(_client(server, contract))
         names = names or _names_in(contract)
-        chosen = choose(source, _signatures(client, server, contract), server.signature)
+        signatures = _signatures(client, server, contract)
+        chosen = choose(source, signatures, server.signature, with_maps=task.maps)
         _check_format(kind, chosen, source)
+        # Maps that are sent need not be answered, but placed as the model places their points.
+        sends_maps = task.maps and chosen.sent_as == CONFMAPS
+        placement = placement_in(contract) if sends_maps else None
         overlay = open_overlay(task.overlay, source) if task.overlay is not None else None
-        results = Results(source, task.out, kind, overlay=overlay, names=names)
+        results = Results(source, task.out, kind, overlay=overlay, names=names, placement=placement)
         progress = stack.enter_context(shown(source.count, prints_rows=task.out is None))
         asking = Asking(
             client,
@@ -139,7 +146,8 @@ def _predict(task: Task, server: Server, interruption: Interruption) -> int:
         )
         window = Window(asking, task.in_flight)
         stack.callback(window.close)
-        batches = batches_of(source, chosen, task.batch, needs_pictures=overlay is not None)
+        needs_pictures = overlay is not None and not sends_maps
+        batches = batches_of(source, chosen, task.batch, needs_pictures=needs_pictures)
         return _run(window, batches, results, progress, interruption)
 
 
@@ -209,9 +217,9 @@ def _run(
     """Writes the answers as they come; what is done is kept, whatever happens."""
     start = time.monotonic()
     try:
-        for batch, reply in window.answers(batches):
+        for batch, answer in window.answers(batches):
             with interruption.shielded():
-                results.add(batch, reply)
+                results.add(batch, answer)
                 progress.advance(len(batch.frames))
     except KeyboardInterrupt:
         _keep(window, results)
@@ -232,6 +240,6 @@ def _run(
 
 def _keep(window: Window, results: Results) -> None:
     """Adds what is answered already, and makes the files whole."""
-    for batch, reply in window.finished():
-        results.add(batch, reply)
+    for batch, answer in window.finished():
+        results.add(batch, answer)
     results.close()

@@ -1,6 +1,6 @@
 """What a signature answers, as points that say themselves where there is none.
 
-Legend: `N` frames of one request, `C` channels (landmarks), `K` peaks of a frame.
+Legend: `N` frames of one request, `C` channels (landmarks), `K` peaks of a frame, `I` instances.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from export.prediction.errors import PredictionError
 
 _OF_POINTS = {"points", "confidences", "valid"}
 _OF_PEAKS = {"points", "confidences", "channels", "count"}
+_OF_INSTANCES = {*_OF_POINTS, "instance_confidences"}
+# Beside points, where maps are answered.
+OF_MAPS = {"confmaps", "placement"}
 # The names of outputs that can be read.
-ANSWERS = (_OF_POINTS, _OF_PEAKS)
+ANSWERS = (_OF_POINTS, _OF_PEAKS, _OF_INSTANCES, _OF_POINTS | OF_MAPS)
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class Mark:
       x: Column in pixels of what was sent, NaN where nothing was found.
       y: Row in pixels, likewise.
       confidence: The map there, 0 where nothing was found.
+      instance: Which one of the frame's it belongs to, `None` where there are none to tell apart.
     """
 
     channel: int
     x: np.float32
     y: np.float32
     confidence: np.float32
+    instance: int | None = None
 
     @property
     def is_found(self) -> bool:
@@ -88,7 +93,86 @@ class Peaks:
             yield Mark(int(self.channels[frame, peak]), x, y, self.confidences[frame, peak])
 
 
-Reply = Points | Peaks
+@dataclass(frozen=True)
+class Instances:
+    """One point per frame, instance and channel; instances are strongest first.
+
+    Attributes:
+      points: float32 [N, I, C, 2] as (x, y) in pixels of what was sent; NaN where not valid.
+      confidences: float32 [N, I, C]; 0 where not valid.
+      valid: bool [N, I, C].
+      instance_confidences: float32 [N, I]; 0 where there is no instance.
+    """
+
+    points: np.ndarray
+    confidences: np.ndarray
+    valid: np.ndarray
+    instance_confidences: np.ndarray
+
+    def present(self, frame: int) -> list[int]:
+        """Which slots of one frame hold an instance."""
+        return [int(slot) for slot in np.flatnonzero(self.instance_confidences[frame])]
+
+    def marks(self, frame: int) -> Iterator[Mark]:
+        """Every channel of the instances of one frame."""
+        for slot in self.present(frame):
+            for channel, (x, y) in enumerate(self.points[frame, slot]):
+                yield Mark(channel, x, y, self.confidences[frame, slot, channel], slot)
+
+
+Reply = Points | Peaks | Instances
+
+
+@dataclass(frozen=True)
+class MapLayers:
+    """The maps of one request.
+
+    Attributes:
+      maps: float32 [N, H, W, C], confidences.
+      placement: float32 [N, 4], columns factor x, factor y, shift x, shift y: a pixel of the map
+        lies at `pixel * factor + shift` in the frame.
+    """
+
+    maps: np.ndarray
+    placement: np.ndarray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered to one request.
+
+    Attributes:
+      reply: Points or peaks.
+      layers: The maps that they are from, if they were asked for.
+    """
+
+    reply: Reply
+    layers: MapLayers | None = None
+
+
+def read_answer(outputs: Mapping[str, np.ndarray], frames: int) -> Answer:
+    """Checks what a server answered: points, and maps where there are any.
+
+    Args:
+      outputs: By name, as the signature returns them.
+      frames: N of the request.
+
+    Raises:
+      PredictionError: They are not the outputs of a signature that is known here.
+    """
+    if not outputs.keys() >= OF_MAPS:
+        return Answer(read_reply(outputs, frames))
+    reply = read_reply({key: outputs[key] for key in outputs.keys() - OF_MAPS}, frames)
+    maps, placement = (outputs[name].astype(np.float32) for name in sorted(OF_MAPS))
+    is_fit = maps.ndim == 4 and len(maps) == frames and placement.shape == (frames, 4)
+    if not is_fit or maps.shape[3] != reply.points.shape[1]:
+        raise PredictionError(
+            f"expected a reply with confmaps [{frames}, height, width, {reply.points.shape[1]}], "
+            f"placement [{frames}, 4], got "
+            f"{_text({'confmaps': maps.shape, 'placement': placement.shape})}; "
+            "name another signature with --signature"
+        )
+    return Answer(reply, MapLayers(maps, placement))
 
 
 def read_reply(outputs: Mapping[str, np.ndarray], frames: int) -> Reply:
@@ -103,10 +187,15 @@ def read_reply(outputs: Mapping[str, np.ndarray], frames: int) -> Reply:
     """
     shapes = {name: array.shape for name, array in outputs.items()}
     width = shapes.get("confidences", (0, 0))[-1]
-    row, one = (frames, width), (frames,)
+    row: tuple[int, ...] = (frames, width)
+    has_instances = "instance_confidences" in outputs
+    if has_instances:
+        row = (frames, shapes["instance_confidences"][-1], width)
     wanted = {"points": (*row, 2), "confidences": row, "valid": row}
+    if has_instances:
+        wanted["instance_confidences"] = row[:2]
     if "valid" not in outputs:
-        wanted = {"points": (*row, 2), "confidences": row, "channels": row, "count": one}
+        wanted = {"points": (*row, 2), "confidences": row, "channels": row, "count": (frames,)}
     if shapes != wanted:
         raise PredictionError(
             f"expected a reply with {_text(wanted)}, got {_text(shapes)}; "
@@ -117,7 +206,10 @@ def read_reply(outputs: Mapping[str, np.ndarray], frames: int) -> Reply:
     if "valid" in outputs:
         valid = outputs["valid"].astype(bool)
         points[~valid] = np.nan
-        return Points(points, confidences, valid)
+        if not has_instances:
+            return Points(points, confidences, valid)
+        strengths = outputs["instance_confidences"].astype(np.float32)
+        return Instances(points, confidences, valid, strengths)
     count = outputs["count"].astype(np.int64).clip(0, width)
     points[np.arange(width) >= count[:, None]] = np.nan
     return Peaks(points, confidences, outputs["channels"].astype(np.int64), count)

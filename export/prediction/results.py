@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from export.prediction.batches import Batch
 from export.prediction.errors import PredictionError
+from export.prediction.map_layer import blank, blended
 from export.prediction.names import names_for
 from export.prediction.outputs import DeepLabCutCsv, Json, Npz, TidyCsv, Writer
 from export.prediction.overlay import drawn
 from export.prediction.overlay_files import OverlayFile
 from export.prediction.pixels import as_picture
-from export.prediction.replies import Points, Reply
+from export.prediction.replies import Answer, Instances, MapLayers, Peaks, Reply
 from export.prediction.sources import Source
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Results:
@@ -28,6 +32,7 @@ class Results:
       kind: Its format, one of `export.prediction.outputs.FORMATS`.
       overlay: Where drawn frames go, if anywhere.
       names: Of the channels, if they are given.
+      placement: Where maps that are sent are drawn, float32 [4]; `None` where they are not.
 
     Attributes:
       done: How many frames are written.
@@ -41,6 +46,7 @@ class Results:
         *,
         overlay: OverlayFile | None,
         names: tuple[str, ...] | None,
+        placement: np.ndarray | None = None,
     ) -> None:
         self.done = 0
         self._source = source
@@ -48,12 +54,13 @@ class Results:
         self._kind = kind
         self._overlay = overlay
         self._given_names = names
+        self._placement = placement
         self._names: tuple[str, ...] = ()
         self._stream: TextIO | None = None
         self._writer: Writer | None = None
         self._is_broken = False
 
-    def add(self, batch: Batch, reply: Reply) -> None:
+    def add(self, batch: Batch, answer: Answer) -> None:
         """Writes the frames of a batch; one that is written already, or after a failure, is not.
 
         Raises:
@@ -65,19 +72,21 @@ class Results:
         self._is_broken = True
         try:
             if self._writer is None:
-                self._writer = self._begun(batch, reply)
-            self._writer.write(batch.first, reply)
+                self._writer = self._begun(batch, answer.reply)
+            self._writer.write(batch.first, answer.reply)
             if self._stream is not None:
                 self._stream.flush()
             self.done = batch.first + len(batch.frames)
-            self._draw(batch, reply)
+            self._draw(batch, answer)
         except OSError as error:
             raise self._unwritable(error) from error
         self._is_broken = False
 
     def _begun(self, batch: Batch, reply: Reply) -> Writer:
         """Opens the file, now that it is known how many channels there are."""
-        channels = reply.points.shape[1] if isinstance(reply, Points) else self._last_axis(batch)
+        is_of_peaks = isinstance(reply, Peaks)
+        channels = self._last_axis(batch) if is_of_peaks else reply.confidences.shape[-1]
+        slots = reply.points.shape[1] if isinstance(reply, Instances) else None
         self._names = names_for(channels, self._given_names)
         if self._kind == "npz" and self._out is not None:
             return Npz(self._out, self._names, self._source.files)
@@ -92,22 +101,33 @@ class Results:
         if self._kind == "json":
             return Json(self._stream, self._names, self._source.files)
         if self._kind == "dlc":
-            return DeepLabCutCsv(self._stream, self._names)
-        return TidyCsv(self._stream, self._names)
+            return DeepLabCutCsv(self._stream, self._names, slots)
+        return TidyCsv(self._stream, self._names, has_instances=slots is not None)
 
     @staticmethod
     def _last_axis(batch: Batch) -> int:
         return np.asarray(batch.frames[0].data).shape[-1]
 
-    def _draw(self, batch: Batch, reply: Reply) -> None:
+    def _draw(self, batch: Batch, answer: Answer) -> None:
         if self._overlay is None:
             return
-        for index, frame in enumerate(batch.frames):
+        for index in range(len(batch.frames)):
             number = batch.first + index
-            assert frame.picture is not None
-            files = self._source.files
-            picture = as_picture(frame.picture, str(files[number]) if files else f"frame {number}")
-            self._overlay.add(number, drawn(picture, reply.marks(index), self._names))
+            picture = self._under_points(batch, index, answer.layers)
+            self._overlay.add(number, drawn(picture, answer.reply.marks(index), self._names))
+
+    def _under_points(self, batch: Batch, index: int, layers: MapLayers | None) -> Image:
+        """What the points of a frame are drawn on: its picture, and its maps if they are wanted."""
+        frame, number, files = batch.frames[index], batch.first + index, self._source.files
+        maps, placement = np.asarray(frame.data), self._placement
+        if layers is not None:
+            maps, placement = layers.maps[index], layers.placement[index]
+        seen = frame.picture
+        if seen is None:
+            assert placement is not None
+            seen = blank(maps.shape[:2], placement)
+        picture = as_picture(seen, str(files[number]) if files else f"frame {number}")
+        return picture if placement is None else blended(picture, maps, placement)
 
     def close(self) -> None:
         """Makes the files whole, with the frames that are done.

@@ -13,7 +13,7 @@ from typing import Any
 
 from export.prediction.batches import Batch
 from export.prediction.reading import UntilFailure
-from export.prediction.replies import Reply, read_reply
+from export.prediction.replies import Answer, read_answer
 from export.prediction.served import Chosen
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
@@ -55,7 +55,7 @@ class Asking:
         self._answered = time.monotonic() if has_answered else None
         self._is_lost = False
 
-    def __call__(self, batch: Batch) -> Reply:
+    def __call__(self, batch: Batch) -> Answer:
         """Sends one batch until it is answered.
 
         Raises:
@@ -71,7 +71,7 @@ class Asking:
                     raise
                 continue
             self._has_answered()
-            return read_reply(outputs, len(batch.frames))
+            return read_answer(outputs, len(batch.frames))
 
     def _wait(self) -> bool:
         """Waits for a connection; whether another attempt is worth it."""
@@ -105,17 +105,17 @@ class Window:
       size: Most requests in flight, and most batches in memory.
     """
 
-    def __init__(self, ask: Callable[[Batch], Reply], size: int) -> None:
+    def __init__(self, ask: Callable[[Batch], Answer], size: int) -> None:
         self._ask = ask
         self._size = size
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="peakserve-predict")
-        self._waiting: deque[tuple[Batch, Future[Reply]]] = deque()
+        self._waiting: deque[tuple[Batch, Future[Answer]]] = deque()
 
-    def answers(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Reply]]:
+    def answers(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Answer]]:
         """Asks for every batch.
 
         Yields:
-          Batch and reply, in order. If a batch cannot be read, those before it are answered
+          Batch and answer, in order. If a batch cannot be read, those before it are answered
           before that is raised.
         """
         reading = UntilFailure(batches)
@@ -129,14 +129,14 @@ class Window:
             self._waiting.popleft()
         reading.raise_failure()
 
-    def _oldest(self) -> tuple[Batch, Reply]:
+    def _oldest(self) -> tuple[Batch, Answer]:
         batch, future = self._waiting[0]
         # A Ctrl-C that comes just before a wait does not end it: no wait is long.
         while not future.done():
             wait([future], timeout=_LONGEST_WAIT)
         return batch, future.result()
 
-    def finished(self) -> Iterator[tuple[Batch, Reply]]:
+    def finished(self) -> Iterator[tuple[Batch, Answer]]:
         """Batches that are answered already, in order and without gaps; nothing is waited for.
 
         After an interruption the first may be one that `answers` gave already.

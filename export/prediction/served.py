@@ -9,8 +9,8 @@ from pathlib import Path
 from export.hosting import require_version
 from export.manifest import contract_of, read_manifest
 from export.prediction.errors import PredictionError
-from export.prediction.replies import ANSWERS
-from export.prediction.sources import CONFMAPS, INPUTS, Source
+from export.prediction.replies import ANSWERS, OF_MAPS
+from export.prediction.sources import CONFMAPS, ENCODED_IMAGES, INPUTS, Source
 from export.version_labels import labels_in
 from serving_config.metadata import SignatureSpec, TensorSpec
 from signatures.contract import DEFAULT_SIGNATURE, ModelContract, SignatureContract
@@ -18,6 +18,8 @@ from signatures.contract import DEFAULT_SIGNATURE, ModelContract, SignatureContr
 # Which signature takes an input, if none is named; maps by their dtype.
 _NATURAL = {"images": "images", "encoded_images": "encoded_images", "float": "keypoints",
             "uint8": "quantized"}  # fmt: skip
+# What images are sent to if maps are wanted; maps are at hand.
+_NATURAL_WITH_MAPS = {**_NATURAL, "images": "images_with_maps"}
 
 
 @dataclass(frozen=True)
@@ -77,28 +79,43 @@ def _spec_of(contract: SignatureContract) -> SignatureSpec:
     )
 
 
-def choose(source: Source, signatures: Mapping[str, SignatureSpec], wanted: str | None) -> Chosen:
+def choose(
+    source: Source,
+    signatures: Mapping[str, SignatureSpec],
+    wanted: str | None,
+    *,
+    with_maps: bool = False,
+) -> Chosen:
     """The signature that is named, or the natural one for a kind of frames.
 
     Natural are `images` for videos, `encoded_images` and else `images` for pictures, `keypoints`
-    for maps and `quantized` for maps of bytes.
+    for maps and `quantized` for maps of bytes; with maps, `images_with_maps` for videos and
+    pictures.
 
     Args:
       source: The frames.
       signatures: What the model has, by key.
       wanted: A signature's key, `None` for the natural one.
+      with_maps: Whether maps must be at hand, or be answered.
 
     Raises:
       PredictionError: The model has no such signature, it does not take such frames, or does not
         return points.
     """
-    natural = [_natural(source, sent_as) for sent_as in source.sends]
+    natural = [
+        _natural(source, sent_as, with_maps=with_maps)
+        for sent_as in source.sends
+        if not (with_maps and sent_as == ENCODED_IMAGES)
+    ]
     candidates = natural if wanted is None else [wanted]
     usable = ", ".join(_usable(signatures)) or "none that returns points"
     key = next((key for key in candidates if key in signatures), None)
     if key is None:
-        given = wanted is not None or CONFMAPS in source.sends
-        fix = "choose another with --signature" if given else "export the model with --backbone"
+        fix = "export the model with --backbone"
+        if wanted is not None or CONFMAPS in source.sends:
+            fix = "choose another with --signature"
+        elif with_maps:
+            fix = "export a keypoints model with --backbone and --with-maps, or leave --maps out"
         raise PredictionError(
             f"{source.path}: expected a model with the signature {' or '.join(candidates)} for "
             f"{source.kind}, got one with {usable}; {fix}"
@@ -116,12 +133,17 @@ def choose(source: Source, signatures: Mapping[str, SignatureSpec], wanted: str 
             f"{source.path}: expected {sent_as} for the signature {key}, got {source.kind}; "
             f"name one that takes {' or '.join(source.sends)}, or leave --signature out"
         )
+    if with_maps and sent_as != CONFMAPS and not spec.outputs.keys() >= OF_MAPS:
+        raise PredictionError(
+            f"--maps: expected a signature that answers {' and '.join(sorted(OF_MAPS))}, got "
+            f"{key}, which answers {', '.join(spec.outputs)}; leave --signature out"
+        )
     return Chosen(key, sent_as, tensor, has_peaks="count" in spec.outputs)
 
 
-def _natural(source: Source, sent_as: str) -> str:
+def _natural(source: Source, sent_as: str, *, with_maps: bool) -> str:
     if sent_as != CONFMAPS:
-        return _NATURAL[sent_as]
+        return (_NATURAL_WITH_MAPS if with_maps else _NATURAL)[sent_as]
     return _NATURAL["uint8" if getattr(source, "is_bytes", False) else "float"]
 
 

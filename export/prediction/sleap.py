@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from export.prediction.errors import PredictionError, import_extra
 from export.prediction.outputs import joined
-from export.prediction.replies import Points, Reply
+from export.prediction.replies import Instances, Points, Reply
 from export.prediction.sources import CONFMAPS, Source
 
 
 class Slp:
-    """A `.slp` file with one predicted instance per frame, in memory until it is closed.
+    """A `.slp` file with the predicted instances of each frame, in memory until it is closed.
 
     Frames in which nothing was found are left out.
 
@@ -39,25 +39,39 @@ class Slp:
     def close(self) -> None:
         """See `export.prediction.outputs.Writer`."""
         whole = joined(self._replies)
-        assert isinstance(whole, Points)
+        assert isinstance(whole, Points | Instances)
         skeleton = self._sleap.Skeleton(nodes=list(self._names))
         # Whoever opens the file may be in another folder.
         files = [str(file.absolute()) for file in self._source.files]
         video = self._sleap.Video.from_filename(files or str(self._source.path.absolute()))
         frames = []
-        for number in np.flatnonzero(whole.valid.any(axis=1)):
-            valid = whole.valid[number]
-            instance = self._sleap.PredictedInstance.from_numpy(
-                whole.points[number],
-                skeleton=skeleton,
-                point_scores=whole.confidences[number],
-                score=float(whole.confidences[number][valid].mean()),
-            )
-            frames.append(
-                self._sleap.LabeledFrame(video=video, frame_idx=int(number), instances=[instance])
-            )
+        for number in range(len(whole.points)):
+            instances = [
+                self._sleap.PredictedInstance.from_numpy(
+                    points, skeleton=skeleton, point_scores=confidences, score=score
+                )
+                for points, confidences, score in _found_in(whole, number)
+            ]
+            if instances:
+                frames.append(
+                    self._sleap.LabeledFrame(video=video, frame_idx=number, instances=instances)
+                )
         labels = self._sleap.Labels(frames, videos=[video], skeletons=[skeleton])
         labels.save(str(self._path), embed=False)
+
+
+def _found_in(
+    whole: Points | Instances, number: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Points [C, 2], confidences [C] and score of each instance of a frame with a valid node."""
+    if isinstance(whole, Instances):
+        for slot in whole.present(number):
+            if whole.valid[number, slot].any():
+                score = float(whole.instance_confidences[number, slot])
+                yield whole.points[number, slot], whole.confidences[number, slot], score
+    elif (valid := whole.valid[number]).any():
+        confidences = whole.confidences[number]
+        yield whole.points[number], confidences, float(confidences[valid].mean())
 
 
 def import_sleap(source: Source) -> Any:

@@ -40,6 +40,7 @@ class KeypointOptions:
       batch_timeout: Longest wait for mates, in milliseconds. Up to 1 nobody waits: batches fill
         while others run.
       backbone: Whether a network turns images into maps: adds the signatures of images.
+      with_maps: Whether there is also a signature that answers the network's maps.
       image_height: Hi, `None` for any; batching of images needs both.
       image_width: Wi, `None` for any.
       input_scale: Pixels of the network's input per pixel of the image.
@@ -73,6 +74,7 @@ class KeypointOptions:
     max_batch: int = 16
     batch_timeout: float = 1.0
     backbone: bool = False
+    with_maps: bool = False
     image_height: int | None = None
     image_width: int | None = None
     input_scale: float = 1.0
@@ -123,6 +125,8 @@ class KeypointOptions:
             return "image_height and image_width: expected both or neither"
         if self.image_pixels > self.max_pixels:
             return f"max_pixels: expected at least {self.image_pixels}, got {self.max_pixels}"
+        if self.with_maps and not self.backbone:
+            return "with_maps: expected a network whose maps are answered, pass a backbone"
         if self.batching != "server":
             return ""
         if not self.has_fixed_maps:
@@ -186,6 +190,12 @@ class KeypointOptions:
     def image_stride(self) -> float:
         """Pixels of the image per pixel of the map."""
         return self.output_stride / self.input_scale
+
+    @property
+    def placement(self) -> tuple[float, float]:
+        """Factor and shift: where a map's pixel lies in an image scaled by `input_scale`."""
+        shift = 0.5 / self.input_scale - 0.5 if self.coordinates == "half-pixel" else 0.0
+        return self.image_stride, shift
 
 
 def scaled_size(size: int, scale: float) -> int:

@@ -5,7 +5,7 @@ is fixed at export), outputs have a fixed width and are finite, and no value in 
 fail another.
 
 Legend of dimensions: `samples` N, `height` H, `width` W, `channels` C, `max_peaks` K,
-`image_height` Hi, `image_width` Wi.
+`image_height` Hi, `image_width` Wi, `map_height` and `map_width` those of a network's map.
 """
 
 from __future__ import annotations
@@ -167,7 +167,40 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             batched=batched,
             tolerance=tolerance,
         ),
+        *((_with_maps(options, rules, tolerance),) if options.with_maps else ()),
     )
+
+
+def _with_maps(
+    options: KeypointOptions, rules: tuple[Rule, ...], tolerance: Tolerance
+) -> SignatureContract:
+    """What `images` answers and the maps, of one run of the network, for whoever looks at them."""
+    exact, near = ("placement", 0.0), ("confmaps", NETWORK_MARGIN)
+    return SignatureContract(
+        name="images_with_maps",
+        summary="The same as images, and the network's maps with where they lie in the image.",
+        inputs=(images_input(options),),
+        outputs=(*_per_channel(options), *_maps_of(options)),
+        rules=rules,
+        batched=options.images_batched_in_graph or options.batching == "server",
+        tolerance=dataclasses.replace(
+            tolerance,
+            limits=(*tolerance.limits, near, exact),
+            steady=("confmaps", "placement"),
+        ),
+    )
+
+
+def _maps_of(options: KeypointOptions) -> tuple[TensorContract, ...]:
+    height: Dimension = options.height or "map_height"
+    width: Dimension = options.width or "map_width"
+    channels: Dimension = options.channels or "channels"
+    return (
+        _output("confmaps", "float32", (height, width, channels), "sample, row, column, channel",
+                "confidence", "the network's maps; 0 where they are not finite"),
+        _output("placement", "float32", (4,), "sample; columns factor x, y, shift x, y",
+                "pixels of the image", "a pixel of the map lies at pixel * factor + shift"),
+    )  # fmt: skip
 
 
 def images_input(options: KeypointOptions | TopdownOptions) -> TensorContract:

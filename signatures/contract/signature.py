@@ -31,6 +31,7 @@ class Tolerance:
       limits: Outputs with a limit of their own, by name; 0 asks for equal bits.
       margin: How much values may differ on which a discrete choice depends; a choice that is
         nearer to a tie than this may fall otherwise. 0 where all choices must be equal.
+      steady: Outputs that no choice changes, by name.
     """
 
     limit: float
@@ -40,6 +41,7 @@ class Tolerance:
     exact_on_same_build: bool = True
     limits: tuple[tuple[str, float], ...] = ()
     margin: float = 0.0
+    steady: tuple[str, ...] = ()
 
     def of_output(self, name: str) -> Tolerance | None:
         """The tolerance of one output; `None` if it must be equal to the last bit."""

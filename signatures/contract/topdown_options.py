@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signatures.contract.errors import InvalidInputError
-from signatures.contract.keypoint_options import KeypointOptions
+from signatures.contract.keypoint_options import LARGEST_CONFIDENCE, KeypointOptions
 
 MOST_INSTANCES = 1000
 LARGEST_CROP = 2048
+# Numbers in the crops of one run of the instance network: 256 MiB of them.
+LARGEST_CROPS = 2**26
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class TopdownOptions:
       centroid_stride: Pixels of that input per pixel of the map of centroids.
       centroid_height: Rows of that input, `None` where they follow the image.
       centroid_width: Columns of that input, `None` where they follow the image.
-      centroid_threshold: Peaks of the map of centroids above it are instances.
+      centroid_threshold: Peaks of the map of centroids above it are instances; not negative, since
+        a confidence of 0 says that there is no instance.
       instance_scale: Pixels of the scaled image that crops are cut from, per pixel of the image.
       instance_stride: Pixels of a crop per pixel of its maps.
       refinement: Of nodes: `none`, `local`, `integral` or `gaussian`.
       window: Side of the window of `integral` and `gaussian`, in pixels of a crop's maps.
       threshold: Nodes with confidences above it are valid.
+      names: What the nodes are called, joined by commas; clients find them in the manifest.
       input_max: What a white pixel is in both networks' input; black is 0.
       grayscale: Whether images have one channel instead of red, green, blue.
       batching: `in-graph`, `server` or `none`, as of `keypoints`.
@@ -65,6 +69,7 @@ class TopdownOptions:
     refinement: str = "gaussian"
     window: int = 7
     threshold: float = 0.2
+    names: str = ""
     input_max: float = 1.0
     grayscale: bool = False
     batching: str = "in-graph"
@@ -75,8 +80,10 @@ class TopdownOptions:
 
     def __post_init__(self) -> None:
         faults = [
-            _outside("max_instances", self.max_instances, MOST_INSTANCES),
-            _outside("crop_size", self.crop_size, LARGEST_CROP),
+            _outside("max_instances", self.max_instances, 1, MOST_INSTANCES),
+            _outside("crop_size", self.crop_size, 1, LARGEST_CROP),
+            _outside("centroid_threshold", self.centroid_threshold, 0, LARGEST_CONFIDENCE),
+            self._too_large(),
             _refusal("centroid", self._centroids),
             _refusal("instance", self._nodes),
         ]
@@ -85,11 +92,25 @@ class TopdownOptions:
         if sentences:
             raise InvalidInputError("; ".join(sentences))
 
+    def _too_large(self) -> str:
+        """Whether one run's crops take more memory than a run may."""
+        crop = self.crop_size**2 * self.image_channels
+        if not 1 <= self.crop_size <= LARGEST_CROP or self.max_batch * crop <= LARGEST_CROPS:
+            return ""
+        return (
+            f"crop_size: expected at most {LARGEST_CROPS} numbers in the crops of one run "
+            f"(max_batch * crop_size * crop_size * {self.image_channels}), got "
+            f"{self.max_batch * crop}, pass --max-batch {LARGEST_CROPS // crop}"
+        )
+
     def _centroids(self) -> KeypointOptions:
         return KeypointOptions(
             channels=1,
             refinement="none",
-            threshold=self.centroid_threshold,
+            # What is out of bounds has a sentence of this family's already.
+            threshold=self.centroid_threshold
+            if 0 <= self.centroid_threshold <= LARGEST_CONFIDENCE
+            else 0.0,
             max_peaks=self.max_instances if 1 <= self.max_instances <= MOST_INSTANCES else 1,
             output_stride=self.centroid_stride,
             # With a batcher of the server's, maps must be fixed, which there are none of here.
@@ -120,6 +141,7 @@ class TopdownOptions:
             refinement=self.refinement,
             window=self.window,
             threshold=self.threshold,
+            names=self.names,
             output_stride=self.instance_stride,
             batching="none",
             max_batch=1,
@@ -190,5 +212,5 @@ def _refusal(network: str, make: Callable[[], KeypointOptions]) -> str:
     return ""
 
 
-def _outside(name: str, value: int, most: int) -> str:
-    return "" if 1 <= value <= most else f"{name}: expected 1..{most}, got {value}"
+def _outside(name: str, value: float, least: float, most: float) -> str:
+    return "" if least <= value <= most else f"{name}: expected {least:g}..{most:g}, got {value}"

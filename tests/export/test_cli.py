@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from export.cli import main
 from export.maps import draw_maps
 from serving_config.process import free_ports
 from signatures.contract import PEAK_OPS, KeypointOptions, keypoints_contract
@@ -101,6 +103,33 @@ def test_errors_are_one_sentence(tmp_path, arguments, text):
     assert "Traceback" not in done.stderr
     assert "unexpected" not in done.stderr
     assert len(done.stderr.splitlines()) <= 5
+
+
+@pytest.mark.parametrize(("host", "reason"), [("nope.invalid", ""), ("192.0.2.1", "Cannot assign")])
+def test_an_interface_that_is_not_here_is_said_before_the_server(tmp_path, host, reason):
+    directory = tmp_path / "peak_ops" / "1"
+    directory.mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"")
+    ports = zip(("--port", "--rest-port"), map(str, free_ports(2)), strict=True)
+    done = CliRunner().invoke(
+        main, ["serve", "--model-root", str(tmp_path), "--server", "embedded", "--host", host,
+               *(word for pair in ports for word in pair)],
+    )  # fmt: skip
+    assert done.exit_code == 1
+    start = f"Error: --host: expected a name or an address of this machine, got {host}: {reason}"
+    assert done.output.startswith(start)
+    assert done.output.endswith("; pass --host 127.0.0.1, or --host 0.0.0.0 for all interfaces\n")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [("topdown", "how many instances are in an image"), ("peak_ops", "are never joined")],
+)
+def test_what_cannot_be_tuned_is_said(model, reason):
+    done = CliRunner().invoke(main, ["tune", "--max-latency", "9", "--model", model])
+    assert done.exit_code == 2
+    assert f"--model: expected keypoints, got {model}, whose " in done.output
+    assert reason in " ".join(done.output.split())
 
 
 NARROW = ["--max-window", 5, "--max-crop-elements", 5000, "--max-sigma", 3]

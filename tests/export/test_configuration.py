@@ -189,6 +189,13 @@ def test_what_is_never_right_is_refused(name):
         ServerPlan(extra=(f"--{name}=true",))
 
 
+@pytest.mark.parametrize("flag", ["nope", "--nope", "=1", "-nope=1", "two words=1", ""])
+def test_a_flag_has_a_name_and_a_value(flag):
+    with pytest.raises(ValueError, match="--flag: expected NAME=VALUE, such as --flag enable_"):
+        ServerPlan(extra=(flag,))
+    ServerPlan(extra=("enable_model_warmup=false", "--port_name=a=b", "value_of="))
+
+
 def test_what_is_not_there_is_said(model_root, tmp_path):
     with pytest.raises(StoreError, match="expected a model of keypoints, peak_ops"):
         write_configuration(model_root, tmp_path, ServerPlan(), models=["other"])

@@ -70,7 +70,8 @@ def toy(tmp_path_factory, networks):
     root = tmp_path_factory.mktemp("toy")
     path = networks.save_every_nth_pixel(root / "network", stride=2)
     chosen = {"image_height": 24, "image_width": 32, "window": 5, "max_batch": 8}
-    return export(root, path, {**chosen, "coordinates": "half-pixel"}, replayed=False)
+    chosen |= {"coordinates": "half-pixel", "with_maps": True}
+    return export(root, path, chosen, replayed=False)
 
 
 @pytest.fixture(scope="module", params=["embedded", "stock"])
@@ -91,7 +92,7 @@ def test_every_case_equals_eager(host, toy, eager, transport):
     cases = [
         case
         for case in make_cases(draw_maps(2, 12, 16, 3)[0], module.contract)
-        if case.signature in ("images", "encoded_images")
+        if case.signature in ("images", "encoded_images", "images_with_maps")
     ]
     with client_of(transport, host, module.contract) as client:
         report = verify(cases, [client], eager, module.contract)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -124,6 +125,14 @@ def test_unknown_labels_and_models_are_said(labels, tmp_path):
         labels.remove("stable")
     with pytest.raises(StoreError, match="no version in .*; run: peakserve export"):
         labels_in(tmp_path, "other").pin(1)
+
+
+def test_unpinning_a_version_that_never_was_is_said(labels):
+    with pytest.raises(StoreError, match=r"expected a version in .*, one of 1, .*, got 99"):
+        labels.pin(99, pinned=False)
+    labels.pin(1)
+    shutil.rmtree(labels.store.version_path(1))
+    assert labels.pin(1, pinned=False).pinned == []
 
 
 def test_a_version_that_was_cut_is_seen(tmp_path, published):

@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from export.comparison import compare
-from export.eager import once_traced, parts
+from export.eager import Module, once_traced, parts
 from signatures.batching import no_samples
 from signatures.contract import ModelContract
-from signatures.keypoints import Keypoints
-from signatures.peak_ops import PeakOps
+from signatures.stages import Stages
 
 from .draws import Drawn
 
@@ -29,15 +28,14 @@ class Oracle:
       module: The model.
     """
 
-    def __init__(self, contract: ModelContract, module: PeakOps | Keypoints) -> None:
+    def __init__(self, contract: ModelContract, module: Module) -> None:
         self.contract = contract
-        self._module = module
-        self._functions = {}
-        for signature in contract.signatures:
-            if isinstance(module, Keypoints):
-                self._functions[signature.name] = once_traced(module.stages[signature.name].whole)
-            else:
-                self._functions[signature.name] = module.functions[signature.name]
+        # What is served in stages is compared with one stage after the other.
+        self._stages: Mapping[str, Stages] = getattr(module, "stages", {})
+        self._functions = {
+            name: once_traced(self._stages[name].whole) if name in self._stages else function
+            for name, function in module.functions.items()
+        }
 
     def refusal(self, drawn: Drawn) -> str | None:
         """The sentence of a refusal; empty where it is not ours, `None` where it is answered."""
@@ -49,9 +47,9 @@ class Oracle:
         """The outputs of a request that is not refused."""
         signature = self.contract.signature(drawn.signature)
         function = self._functions[signature.name]
-        if isinstance(self._module, Keypoints):
+        if signature.name in self._stages:
             (tensor,), (samples,) = signature.inputs, drawn.inputs.values()
-            most = self._module.stages[signature.name].most
+            most = self._stages[signature.name].most
             if most is not None and not len(samples):
                 results = no_samples(signature.outputs)
             else:

@@ -221,3 +221,46 @@ def test_undecided_choices_are_those_near_a_tie(every_nth_pixel):
     contract = Keypoints(options, network).contract
     expected = Eager(contract, network)(Case("images", "", {"images": image}))
     assert expected.undecided.tolist() == [[False, True, False], [False, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "coordinates"), [(True, "half-pixel"), (False, "scaled")], ids=["fixed", "free"]
+)
+def test_maps_are_those_that_points_were_found_in(every_nth_pixel, fixed, coordinates):
+    """In one answer: points, maps, and the placement by which a map's pixel is the point's."""
+    size = {"image_height": 63, "image_width": 81} if fixed else {}
+    options = options_for(2, input_scale=0.5, refinement="none", with_maps=True,
+                          coordinates=coordinates, max_batch=2, **size)  # fmt: skip
+    module = Keypoints(options, every_nth_pixel(2))
+    images = np.concatenate([
+        blobs(63, 81, [(20.3 + 4 * n, 30.2), (50, 11), (66, 40.5)], 6) for n in range(3)
+    ])  # fmt: skip
+    # Alone, as many as a batch holds, and more.
+    for count in (1, 2, 3):
+        got = ask_traced(module, "images_with_maps", images[:count])
+        for name, values in ask(module, "images", images[:count]).items():
+            np.testing.assert_array_equal(got[name], values, err_msg=name)
+        np.testing.assert_array_equal(got["confmaps"], module.maps_of("images", images[:count]))
+        *_, width, channels = got["confmaps"].shape
+        flat = got["confmaps"].reshape(count, -1, channels).argmax(axis=1)
+        pixels = np.stack([flat % width, flat // width], axis=-1)
+        factor, shift = got["placement"][:, None, :2], got["placement"][:, None, 2:]
+        np.testing.assert_allclose(got["points"], pixels * factor + shift, atol=1e-4)
+    assert ask_traced(module, "images_with_maps", images[:0])["placement"].shape == (0, 4)
+
+
+def test_maps_are_finite():
+    from signatures.network import Network
+
+    network = Network(lambda images: 1 / (images - 1) + tf.math.log(images - 0.5), channels=3)
+    module = Keypoints(options_for(1, with_maps=True), network)
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    got = ask(module, "images_with_maps", ramp)
+    raw = module.maps_of("images", ramp).numpy()
+    assert not np.isfinite(raw).all()
+    np.testing.assert_array_equal(got["confmaps"], np.where(np.isfinite(raw), raw, 0))
+
+
+def test_maps_need_a_network():
+    with pytest.raises(InvalidInputError, match="with_maps: expected a network whose maps are"):
+        KeypointOptions(with_maps=True)

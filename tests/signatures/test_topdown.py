@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from signatures.contract import InvalidInputError, TopdownOptions, contract_with
-from signatures.network import TwoNetworks
+from signatures.network import Network, TwoNetworks
 from signatures.topdown import Topdown, cut
 
 HEIGHT, WIDTH = 40, 48
@@ -18,7 +18,7 @@ INSTANCES, SIDE = 3, 12
 THRESHOLD = np.float32(0.2)
 
 
-def topdown(networks, strides=(1, 1), **chosen):
+def topdown_options(strides=(1, 1), **chosen):
     options = {
         "image_height": HEIGHT,
         "image_width": WIDTH,
@@ -30,8 +30,12 @@ def topdown(networks, strides=(1, 1), **chosen):
         "centroid_stride": float(strides[0]),
         "instance_stride": float(strides[1]),
     }
+    return TopdownOptions(**{**options, **chosen})
+
+
+def topdown(networks, strides=(1, 1), **chosen):
     return Topdown(
-        TopdownOptions(**{**options, **chosen}),
+        topdown_options(strides, **chosen),
         TwoNetworks(networks.red_pixels(strides[0]), networks.every_nth_pixel(strides[1])),
     )
 
@@ -58,8 +62,11 @@ def halved(images):
     return (exact[::2, ::2] + exact[1::2, ::2] + exact[::2, 1::2] + exact[1::2, 1::2]) / 4
 
 
-def expected_of(image, strides=(1, 1), scales=(1.0, 1.0)):
-    """What one image uint8 [HEIGHT, WIDTH, 3] must give, by loops and slices."""
+def expected_of(image, strides=(1, 1), scales=(1.0, 1.0), refine=None):
+    """What one image uint8 [HEIGHT, WIDTH, 3] must give, by loops and slices.
+
+    `refine` takes maps [1, h, w, 3] and rows [sample, row, col, channel] to such rows.
+    """
     seen, scaled = (pixels(halved(image) if scale == 0.5 else image) for scale in scales)
     map_ = seen[:: strides[0], :: strides[0], 0]
     around = np.pad(map_, 1, constant_values=-np.inf)
@@ -82,9 +89,11 @@ def expected_of(image, strides=(1, 1), scales=(1.0, 1.0)):
         for node in range(3):
             y, x = np.unravel_index(maps[..., node].argmax(), maps.shape[:2])
             if maps[y, x, node] > THRESHOLD:
+                confidences[index, node] = maps[y, x, node]
+                if refine is not None:
+                    ((_, y, x, _),) = refine(maps[None], np.float32([[0, y, x, node]]))
                 place = np.array([left + x * strides[1], top + y * strides[1]])
                 points[index, node] = place / scales[1]
-                confidences[index, node] = maps[y, x, node]
     return {
         "points": points,
         "confidences": confidences,
@@ -135,6 +144,86 @@ def test_scales(networks, scales):
     got = whole(module, images)
     assert got["instance_confidences"].all()
     assert_equal(got, images, scales=scales)
+
+
+@pytest.mark.parametrize(("strides", "scale"), [((1, 1), 1.0), ((2, 2), 0.5)], ids=str)
+def test_local_refinement_looks_at_the_crop(networks, reference, strides, scale):
+    """Neighbours of a node at a crop's edge are zeros, whatever the image has there."""
+    module = topdown(networks, strides, refinement="local", instance_scale=scale)
+    images = draw(6, 2, seed=3)
+
+    def refine(maps, rows):
+        return reference.refine(maps, rows, 0.25)
+
+    how = {"strides": strides, "scales": (1.0, scale)}
+    plain, refined = ([expected_of(image, **how, refine=one)["points"] for image in images]
+                      for one in (None, refine))  # fmt: skip
+    moved = np.abs(np.subtract(refined, plain))
+    assert set(np.unique(moved / (strides[1] / scale))) == {0, 0.25}
+    assert_equal(whole(module, images), images, **how, refine=refine)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_gaussian_refinement_finds_blobs_in_crops(networks, stride, scale):
+    """Where blobs were drawn, in pixels of the image, whatever crop they were seen in."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    sigma = 1.5 * stride / scale
+    step = 1 / scale
+    images, wanted = [], []
+    # Not in the middle of two pixels, which would be equal, and no peak.
+    for row, col in ((20.1, 24.2), (18.8, 21.1), (10.2, 33.9)):
+        nodes = np.array([(col + dx * step, row + dy * step)
+                          for dx, dy in ((0.0, 0.0), (1.3, 0.6), (-0.7, 1.2))])  # fmt: skip
+        # Half sizes are means of two by two pixels, whose middle is between them.
+        centres = nodes + (step - 1) / 2
+        blobs = [np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2)) for cx, cy in centres]
+        image = np.rint(250 * np.stack(blobs, axis=-1))
+        images.append(image)
+        wanted.append(nodes)
+    module = topdown(networks, (1, stride), refinement="gaussian", window=7, instance_scale=scale,
+                     crop_size=24)  # fmt: skip
+    got = whole(module, np.array(images, np.uint8))
+    np.testing.assert_array_equal(got["valid"][:, 0], np.ones((3, 3), bool))
+    np.testing.assert_allclose(got["points"][:, 0], wanted, atol=0.03 * stride / scale)
+
+
+def test_padding_of_the_centroid_network_s_input_moves_nothing(networks):
+    module = topdown(networks, centroid_pad_to=32)
+    sizes = set()
+    run = module.centroid_network.run
+
+    def seen(inputs):
+        sizes.add(tuple(inputs.shape[1:3]))
+        assert not inputs[:, HEIGHT:].numpy().any()
+        return run(inputs)
+
+    module.centroid_network.run = seen
+    images = draw(4, 2)
+    images[0, HEIGHT - 1, WIDTH - 1, 0] = 250
+    assert_equal(whole(module, images), images)
+    assert sizes == {(64, 64)}
+
+
+@pytest.mark.parametrize("depth", [1, 3], ids=["grey networks", "networks of colours"])
+def test_grey_images(depth):
+    """One channel, which networks of colours see three times."""
+    one = Network(lambda images: images[..., :1], channels=depth)
+    three = Network(lambda images: tf.concat([images[..., :1]] * 3, axis=3), channels=depth)
+    options = topdown_options(grayscale=True)
+    module = Topdown(options, TwoNetworks(one, three))
+    assert module.contract.signature().inputs[0].static_shape == (None, HEIGHT, WIDTH, 1)
+    images = draw(4, 3)
+    assert_equal(whole(module, images[..., :1]), images[..., :1].repeat(3, axis=3))
+
+
+def test_an_instance_is_never_one_of_confidence_0(networks):
+    """At the lowest threshold that there may be: a slot without an instance is told by its 0."""
+    module = topdown(networks, centroid_threshold=0.0)
+    image = draw(1, 0)
+    image[0, 5, 5, 0] = 1
+    got = whole(module, image)
+    np.testing.assert_array_equal(got["instance_confidences"], pixels(np.array([[1, 0, 0]])))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +321,15 @@ def test_crops_are_slices_of_the_padded_image(side):
         ({"max_instances": 0}, "max_instances: expected 1..1000, got 0"),
         ({"crop_size": 4096}, "crop_size: expected 1..2048, got 4096"),
         ({"centroid_scale": 0}, "centroid_scale: expected 0.001..1000, got 0"),
-        ({"centroid_threshold": np.nan}, "centroid_threshold: expected -3e+38..3e+38, got nan"),
+        ({"centroid_threshold": np.nan}, "centroid_threshold: expected 0..3e+38, got nan"),
+        # An instance's confidence of 0 says that there is none.
+        ({"centroid_threshold": -0.1}, "centroid_threshold: expected 0..3e+38, got -0.1"),
+        ({"names": "a,a"}, "names: expected different names, such as nose,tail, got 'a,a'"),
+        (
+            {"crop_size": 2048},
+            "crop_size: expected at most 67108864 numbers in the crops of one run (max_batch * "
+            "crop_size * crop_size * 3), got 201326592, pass --max-batch 5",
+        ),
         ({"instance_stride": 0.0}, "instance_stride: expected 0.001..1000, got 0.0"),
         ({"max_batch": 0}, "max_batch: expected 1..65536, got 0"),
         ({"image_height": 3}, "image_height and image_width: expected both or neither"),

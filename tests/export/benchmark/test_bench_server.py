@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from export.benchmark import SERVED_WORKS
 from export.benchmark.frames_on_wire import wire_sizes
 from export.benchmark.stages import question_of, served_sizes
+from export.hosting import hosted
 from export.image_cases import draw_images
 from export.maps import draw_maps
+from serving_config.errors import ServerStartError
 from signatures.contract import KeypointOptions, keypoints_contract
 
 ROOT = Path(__file__).parents[3]
@@ -144,3 +148,41 @@ def test_bytes_of_a_frame_are_counted():
         assert payload < sizes.bytes[name] < payload + 120
     assert sizes.bytes["float32 maps over REST"] > 2 * sizes.bytes["float32 maps"]
     assert sizes.bytes["encoded_images, JPEG 95"] < sizes.bytes["images"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_bytes_of_what_is_no_number_are_counted_quietly():
+    maps = draw_maps(1, 8, 10, 2)[0]
+    maps[0, 0, :3, 0] = np.nan, np.inf, -np.inf
+    assert wire_sizes(maps).bytes["quantized"] < 8 * 10 * 2 + 120
+
+
+def test_a_rest_address_of_something_else_is_one_sentence(server):
+    """Said before anything is measured, by every command that is given the two addresses."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>a page</html>")
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{other.server_port}"
+        with (
+            pytest.raises(ServerStartError) as told,
+            hosted(f"{server.grpc_address},{address}", "peak_ops", None, None),
+        ):
+            pass
+        other.shutdown()
+    assert str(told.value).startswith(
+        "expected the REST address of a model server that hosts peak_ops, got "
+        f"{address}, where the answer is DATA_LOSS: "
+    )
+    assert str(told.value).endswith(
+        "; name the server's --rest_api_port, or leave the REST address out"
+    )

@@ -1,7 +1,9 @@
 """A server of a model whose points are easy to say, without TensorFlow.
 
 Of maps and images the point of a channel is its largest value, which must be positive to be
-valid; of a picture's file it is (number of bytes, 0).
+valid; of a picture's file it is (number of bytes, 0). As maps an image's every second pixel is
+answered, one of 255 as a confidence of 1. Of several instances the second is as the first, with
+the last channel not found, and there is no third.
 
 As a program it serves until it is killed: `python fake_model.py PORT`; it prints what it does.
 """
@@ -29,21 +31,28 @@ SIGNATURES = {
     "images": ("images", UINT8, [-1, 4, 6, 3], POINTS),
     "encoded_images": ("encoded_images", STRING, [-1], POINTS),
     "other": ("x", FLOAT, [-1], ("y",)),
+    "images_with_maps": ("images", UINT8, [-1, 4, 6, 3], (*POINTS, "confmaps", "placement")),
 }
+# What a model has unless it is said.
+USUAL = tuple(SIGNATURES)[:-1]
+# Another model's.
+INSTANCES = {"images": ("images", UINT8, [-1, 4, 6, 3], (*POINTS, "instance_confidences"))}
 
 
 class FakeModel:
-    """Hosts the model `keypoints`.
+    """Hosts any model.
 
     Attributes:
       signatures: Those that it says it has.
+      known: What is said about them.
       before: Called with each request's inputs, in the thread that answers it.
       sizes: How many frames each request had, in the order in which they came.
       most: How many requests were there at a time.
     """
 
-    def __init__(self, signatures=tuple(SIGNATURES), port=0):
+    def __init__(self, signatures=USUAL, port=0, known=SIGNATURES):
         self.signatures = signatures
+        self.known = known
         self.before = lambda inputs: None
         self.sizes = []
         self.most = 0
@@ -73,7 +82,10 @@ class FakeModel:
             self.most = max(self.most, self._now)
         try:
             self.before(value)
-            return wire.predict_reply(call.query, answer(call.query.signature, value))
+            found = answer(call.query.signature, value)
+            return wire.predict_reply(
+                call.query, found if self.known is SIGNATURES else instances_of(found)
+            )
         finally:
             with self._lock:
                 self._now -= 1
@@ -84,7 +96,7 @@ class FakeModel:
     def metadata(self, message, context):
         signatures = new_message("SignatureDefMap")
         for key in self.signatures:
-            name, dtype, shape, outputs = SIGNATURES[key]
+            name, dtype, shape, outputs = self.known[key]
             tensor = signatures.signature_def[key].inputs[name]
             tensor.dtype = dtype
             for size in shape:
@@ -119,6 +131,10 @@ def answer(signature, value):
     rows, columns = np.divmod(flat.argmax(axis=1), width)
     points = np.stack([columns, rows], axis=-1).astype(np.float32)
     found = outputs(points, flat.max(axis=1).astype(np.float32))
+    if signature == "images_with_maps":
+        placement = np.tile(np.float32([2, 2, 0, 0]), (samples, 1))
+        maps = value[:, ::2, ::2].astype(np.float32) / 255
+        return {**found, "confmaps": maps, "placement": placement}
     if signature != "local_peaks":
         return found
     # Three places, of which as many are used as there are valid points.
@@ -145,6 +161,17 @@ def outputs(points, confidences):
         "confidences": np.where(valid, confidences, 0).astype(np.float32),
         "valid": valid,
     }
+
+
+def instances_of(found):
+    """Three slots of which two hold an instance, none of where nothing is valid."""
+    present = found["valid"].any(axis=1)
+    slots = {name: np.stack([values, values, 0 * values], axis=1) for name, values in found.items()}
+    slots["valid"] = slots["valid"].astype(bool)
+    for values in slots.values():
+        values[:, 1, -1] = 0
+    strengths = np.where(present[:, None], np.float32([0.75, 0.5, 0]), np.float32(0))
+    return {**slots, "instance_confidences": strengths}
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class TestPlaces:
         done = predict(tmp_path / "m.npy", "--overlay", tmp_path / "drawn")
         assert done.stderr == (
             f"Error: {tmp_path}/m.npy: expected images beside the maps to draw on, got none; save "
-            "them as images, uint8 [samples, height, width, 3], in the same .npz file, or leave "
-            "--overlay out\n"
+            "them as images, uint8 [samples, height, width, 3], in the same .npz file, draw the maps "
+            "themselves with --maps, or leave --overlay out\n"
         )
         assert model.sizes == []
