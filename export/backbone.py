@@ -25,7 +25,7 @@ class BackboneError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Source:
+class NetworkFunction:
     """A network as its file describes it, before it is checked.
 
     Attributes:
@@ -54,8 +54,8 @@ def load_network(origin: NetworkSource, *, channels: int = 3) -> Network:
       BackboneError: There is no such network, or it has other inputs or outputs.
     """
     path = origin.path
-    source = _read(path)
-    name = _only_output(path, source, origin.output)
+    source = read_network(path)
+    name = only_output(path, source, origin.output)
     height, width, depth = _input_size(path, source, channels)
 
     def function(inputs: tf.Tensor) -> tf.Tensor:
@@ -103,7 +103,12 @@ def networks_of_version(directory: Path) -> Networks:
         raise BackboneError(f"{directory}: expected a version with a network") from error
 
 
-def _read(path: Path) -> _Source:
+def read_network(path: Path) -> NetworkFunction:
+    """A network as its file has it: its input may have any shape.
+
+    Raises:
+      BackboneError: There is none, it cannot be loaded, or it has several inputs.
+    """
     if (path / "saved_model.pb").is_file():
         return _saved_model(path)
     if path.is_dir():
@@ -121,7 +126,7 @@ def _read(path: Path) -> _Source:
     )
 
 
-def _saved_model(path: Path) -> _Source:
+def _saved_model(path: Path) -> NetworkFunction:
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
@@ -144,7 +149,7 @@ def _saved_model(path: Path) -> _Source:
     ((name, spec),) = inputs.items()
     known = {id(variable.handle) for variable in function.variables}
     others = any(id(tensor) not in known for tensor in function.captured_inputs)
-    return _Source(
+    return NetworkFunction(
         call=lambda image: dict(function(**{name: image})),
         shape=None if spec.shape.rank is None else tuple(spec.shape),
         dtype=spec.dtype,
@@ -154,7 +159,12 @@ def _saved_model(path: Path) -> _Source:
     )
 
 
-def _keras(path: Path) -> _Source:
+def keras_network(path: Path) -> tuple[Any, bool]:
+    """The Keras model in a file, and whether it is one of Keras 2.
+
+    Raises:
+      BackboneError: It cannot be loaded, has several inputs, or needs a package.
+    """
     version = _keras_version(path)
     legacy = version.startswith("2.")
     try:
@@ -185,6 +195,11 @@ def _keras(path: Path) -> _Source:
             f"{path}: expected one image input, got {len(inputs)}; "
             "make a model that takes the image alone"
         )
+    return model, legacy
+
+
+def _keras(path: Path) -> NetworkFunction:
+    model, legacy = keras_network(path)
     names = [str(name) for name in model.output_names]
 
     def call(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -196,10 +211,10 @@ def _keras(path: Path) -> _Source:
             return dict(results)
         return dict(zip(names, tf.nest.flatten(results), strict=True))
 
-    (image_input,) = inputs
+    (image_input,) = model.inputs
     # Variables of Keras 3 wrap those of TensorFlow.
     variables = [variable if legacy else variable.value for variable in model.variables]
-    return _Source(
+    return NetworkFunction(
         call=call,
         shape=tuple(image_input.shape),
         dtype=tf.as_dtype(image_input.dtype),
@@ -224,7 +239,12 @@ def _keras_version(path: Path) -> str:
     return ""
 
 
-def _only_output(path: Path, source: _Source, wanted: str | None) -> str:
+def only_output(path: Path, source: NetworkFunction, wanted: str | None) -> str:
+    """The output of maps: the wanted one, or the only one.
+
+    Raises:
+      BackboneError: There is no such output, or several and none was chosen.
+    """
     names = ", ".join(source.outputs)
     if wanted is not None:
         if wanted not in source.outputs:
@@ -238,7 +258,9 @@ def _only_output(path: Path, source: _Source, wanted: str | None) -> str:
     return source.outputs[0]
 
 
-def _input_size(path: Path, source: _Source, channels: int) -> tuple[int | None, int | None, int]:
+def _input_size(
+    path: Path, source: NetworkFunction, channels: int
+) -> tuple[int | None, int | None, int]:
     """Height, width and channels of the input."""
     shape = source.shape
     if shape is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from export import options
+from export.commands.adapt import adapt
 from export.commands.bench import bench
 from export.commands.completion import completion
 from export.commands.config import config
@@ -84,6 +85,7 @@ def export(
     if backbone_output is not None and not with_network:
         raise click.UsageError("--backbone-output needs --backbone")
     family_options = options.options_of(context, model, chosen, with_network=with_network)
+    family_options = options.with_network_facts(model, family_options, backbone_path, centroid_path)
     if not with_network:
         # Impossible options are said before TensorFlow is imported, which takes seconds.
         contract_with(model, family_options)
@@ -273,6 +275,7 @@ def demo(model_root: Path, server: str, maps_path: Path | None, timeout: float) 
     run_demo(model_root, server, maps_path=maps_path, timeout=timeout)
 
 
+main.add_command(adapt)
 main.add_command(bench)
 main.add_command(completion)
 main.add_command(config)

@@ -224,7 +224,8 @@ def _model_options() -> tuple[Callable[..., Any], ...]:
         _option(
             "coordinates",
             click.Choice(COORDINATES),
-            "scaled: x stride / scale, as SLEAP's networks; half-pixel: as geometric resizing.",
+            "scaled: x stride / scale, as SLEAP's networks; half-pixel: as geometric resizing; "
+            "cells: (x + 1/2) stride / scale, as DeepLabCut's; corners: as MMPose's UDP.",
         ),
         _option("max-pixels", int, "most pixels of one picture."),
         _option(
@@ -353,3 +354,19 @@ def options_of(
         if name in IMAGE_OPTIONS and not with_network:
             raise click.UsageError(f"{option} is about images: it needs --backbone")
     return given
+
+
+def with_network_facts(
+    model: str, given: Mapping[str, object], backbone: Path | None, centroid: Path | None = None
+) -> dict[str, object]:
+    """The options that were given, and those that an adapted network says; tells which.
+
+    Raises:
+      AdapterError: What is said beside the network does not fit.
+    """
+    from export.adapters.facts import with_facts
+
+    all_options, lines = with_facts(model, given, backbone, centroid)
+    for line in lines:
+        click.echo(line, err=True)
+    return all_options

@@ -41,9 +41,13 @@ class Placement:
 
 
 def nominal_placement(options: KeypointOptions) -> Placement:
-    """Where points lie if the image was scaled by exactly `input_scale`."""
-    factor, shift = options.placement
-    return Placement(tf.fill([2], np.float32(factor)), tf.fill([2], np.float32(shift)))
+    """Where points lie if the image was scaled by exactly `input_scale`.
+
+    Raises:
+      InvalidInputError: The coordinates depend on a size that is not fixed.
+    """
+    factors, shift = options.placement
+    return Placement(tf.constant(factors, tf.float32), tf.fill([2], np.float32(shift)))
 
 
 def placement(
@@ -51,27 +55,31 @@ def placement(
 ) -> Placement:
     """Where points lie in an image of which the sizes before and after scaling are known.
 
-    Under `scaled` x is multiplied by stride / scale, whatever the rounding of the scaled size;
-    under `half-pixel` the ratio is that of the sizes, as in the resizing itself.
+    Under `scaled` x is multiplied by stride / scale, whatever the rounding of the scaled size,
+    and under `cells` x + 1/2; under `half-pixel` and `corners` the ratio is that of the sizes, as
+    in the resizing itself.
 
     Args:
       options: Stride, scale, coordinates.
       sizes: [..., 2] height and width of the image.
       scaled: [..., 2] height and width after scaling.
       scale: [..., 1] the scale, if not `input_scale`.
+
+    Raises:
+      InvalidInputError: The coordinates depend on a size that is not fixed.
     """
-    stride = tf.constant(options.output_stride, tf.float64)
-    if options.coordinates == "scaled":
+    stride = tf.constant(options.strides, tf.float64)
+    half = tf.constant(0.5, tf.float64)
+    if options.coordinates in ("scaled", "cells"):
         if scale is None:
             return nominal_placement(options)
-        factor = tf.cast(stride / tf.cast(scale, tf.float64), tf.float32)
-        factor = tf.broadcast_to(factor, tf.shape(scaled))
-        return Placement(factor, tf.zeros_like(factor))
+        factor = stride / tf.cast(scale, tf.float64)
+        shift = half * factor if options.coordinates == "cells" else tf.zeros_like(factor)
+        return Placement(tf.cast(factor, tf.float32), tf.cast(shift, tf.float32))
     # Columns (height, width) become (x, y).
     before = tf.reverse(tf.cast(sizes, tf.float64), axis=[-1])
     after = tf.reverse(tf.cast(scaled, tf.float64), axis=[-1])
     ratio = before / after
-    half = tf.constant(0.5, tf.float64)
     return Placement(tf.cast(stride * ratio, tf.float32), tf.cast(half * ratio - half, tf.float32))
 
 

@@ -49,6 +49,8 @@ class Keypoints(tf.Module):
             raise InvalidInputError(
                 f"backbone: expected a network exactly where the options have one, got {network}"
             )
+        # Coordinates that depend on a size which is not fixed are refused here.
+        _ = options.strides
         self.options = options
         self.contract = keypoints_contract(options)
         self.network = network

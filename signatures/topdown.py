@@ -71,7 +71,12 @@ class Topdown(tf.Module):
         present, peaks, _ = self._instances(centroids)
         scaled, _ = self._instance_frames.inputs(images)
         slots = tf.where(present)[:, 0]
-        maps = self._maps(cut(scaled, tf.gather(peaks, slots), self.options.crop_size))
+        # Networks are not asked about nothing: fused convolutions of an optimised graph refuse it.
+        maps = tf.cond(
+            tf.size(slots, out_type=tf.int64) > 0,
+            lambda: self._maps(cut(scaled, tf.gather(peaks, slots), self.options.crop_size)),
+            lambda: tf.zeros([0, 1, 1, self.options.channels or 0]),
+        )
         return centroids, maps, slots
 
     def _centroid_maps(self, images: tf.Tensor) -> tf.Tensor:

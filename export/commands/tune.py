@@ -128,6 +128,7 @@ def tune(
         raise click.UsageError("--write needs --batching server")
     with_network = backbone_path is not None
     given = options.options_of(context, "keypoints", chosen, with_network=with_network)
+    given = options.with_network_facts("keypoints", given, backbone_path)
     from export.hosting import require_server
     from serving_config.programs import split_addresses
 

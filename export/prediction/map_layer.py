@@ -40,8 +40,8 @@ def placement_in(contract: ModelContract | None) -> np.ndarray:
         )
     options = image_options(contract)
     assert isinstance(options, KeypointOptions)
-    factor, shift = options.placement
-    return np.array([factor, factor, shift, shift], np.float32)
+    factors, shift = options.placement
+    return np.array([*factors, shift, shift], np.float32)
 
 
 def blank(map_size: tuple[int, int], placement: np.ndarray) -> np.ndarray:

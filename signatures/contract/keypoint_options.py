@@ -15,7 +15,7 @@ from signatures.contract.shared import LARGEST_MAPS, WIDEST_WINDOW
 
 REFINEMENTS = ("none", "local", "integral", "gaussian")
 BATCHING = ("in-graph", "server", "none")
-COORDINATES = ("scaled", "half-pixel")
+COORDINATES = ("scaled", "half-pixel", "cells", "corners")
 LARGEST_MAP = 2**26
 LARGEST_PICTURE = 2**30
 LARGEST_CONFIDENCE = 3e38
@@ -50,8 +50,11 @@ class KeypointOptions:
       input_width: Columns of the network's input, `None` where they follow the image.
       input_max: What a white pixel is in the network's input; black is 0.
       grayscale: Whether images have one channel instead of red, green, blue.
-      coordinates: `scaled` (x stride / scale, the convention of SLEAP's networks) or
-        `half-pixel` (that of geometric resizing, which keeps the outer edges of pictures).
+      coordinates: `scaled` (x stride / scale, the convention of SLEAP's networks),
+        `half-pixel` (that of geometric resizing, which keeps the outer edges of pictures), `cells`
+        ((x + 1/2) stride / scale, DeepLabCut's: a map's pixel stands for a cell of the input), or
+        `corners` (first and last pixels of the map and of the network's input lie on one another,
+        MMPose's UDP; images are resized as under `half-pixel`).
       max_pixels: Most pixels of one picture.
       max_samples: Most samples of one request, where samples may be small: pictures, and maps and
         images of any size.
@@ -187,15 +190,50 @@ class KeypointOptions:
         return self.batching == "in-graph" and self.has_fixed_images
 
     @property
+    def strides(self) -> tuple[float, float]:
+        """Pixels of the network's input per pixel of the map, along x and along y.
+
+        Raises:
+          InvalidInputError: They depend on a size that is not fixed.
+        """
+        if self.coordinates != "corners":
+            return self.output_stride, self.output_stride
+        sides = (self.width, self.input_width), (self.height, self.input_height)
+        strides = [
+            ((size or round(pixels * self.output_stride)) - 1) / (pixels - 1)
+            for pixels, size in sides
+            if pixels is not None and pixels > 1
+        ]
+        if len(strides) != 2:
+            raise InvalidInputError(
+                "coordinates: corners needs maps of a fixed size with two pixels or more, got "
+                f"{self.height} x {self.width}; pass --image-height and --image-width"
+            )
+        return strides[0], strides[1]
+
+    @property
     def image_stride(self) -> float:
         """Pixels of the image per pixel of the map."""
         return self.output_stride / self.input_scale
 
     @property
-    def placement(self) -> tuple[float, float]:
-        """Factor and shift: where a map's pixel lies in an image scaled by `input_scale`."""
-        shift = 0.5 / self.input_scale - 0.5 if self.coordinates == "half-pixel" else 0.0
-        return self.image_stride, shift
+    def placement(self) -> tuple[tuple[float, float], float]:
+        """Where a map's pixel lies in an image scaled by `input_scale`.
+
+        Returns:
+          Factors along x and along y, and the shift of both, in pixels of the image.
+
+        Raises:
+          InvalidInputError: The factors depend on a size that is not fixed.
+        """
+        x, y = (stride / self.input_scale for stride in self.strides)
+        if self.coordinates == "scaled":
+            shift = 0.0
+        elif self.coordinates == "cells":
+            shift = 0.5 * self.image_stride
+        else:
+            shift = 0.5 / self.input_scale - 0.5
+        return (x, y), shift
 
 
 def scaled_size(size: int, scale: float) -> int:

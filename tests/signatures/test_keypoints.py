@@ -101,7 +101,10 @@ def test_maps_with_few_pixels_or_none(key, shape):
         ({"window": 0, "max_peaks": 0}, "window: expected 1..1025, got 0; max_peaks: expected"),
         ({"height": -1}, "height: expected 1.."),
         ({"threshold": float("nan")}, "threshold: expected"),
-        ({"coordinates": "pixel"}, "coordinates: expected one of scaled, half-pixel, got 'pixel'"),
+        (
+            {"coordinates": "pixel"},
+            "coordinates: expected one of scaled, half-pixel, cells, corners, got 'pixel'",
+        ),
         ({"image_height": 4}, "image_height and image_width: expected both or neither"),
         ({"batching": "server"}, "pass height, width and channels"),
         (

@@ -252,6 +252,23 @@ def test_nobody_and_nothing(plain):
     }
 
 
+def test_networks_are_not_asked_about_nothing(networks):
+    """Fused convolutions of an optimised graph refuse an empty batch."""
+
+    def refuses(crops):
+        with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(crops)[0])]):
+            return crops * 1.0
+
+    instance = Network(refuses, channels=3)
+    options = TopdownOptions(image_height=HEIGHT, image_width=WIDTH, crop_size=SIDE, channels=3)
+    module = Topdown(options, TwoNetworks(networks.red_pixels(), instance))
+    dark = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
+    assert not whole(module, dark)["valid"].any()
+    _, maps, slots = tf.function(module.maps_of)(tf.constant(dark))
+    assert maps.shape == (0, 1, 1, 3)
+    assert slots.shape == (0,)
+
+
 def test_ties_are_in_row_major_order(plain):
     image = draw(1, 0)
     for row, col in ((30, 5), (10, 40), (10, 8), (35, 20)):

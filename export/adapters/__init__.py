@@ -1,0 +1,1 @@
+"""Adapters: what pose frameworks write, as networks that `peakserve export --backbone` takes."""
