@@ -179,8 +179,9 @@ def serve(
 @click.option(
     "--report",
     "report_path",
-    type=options.OUTPUT_FILE,
-    help="Write a JSON report: cases, differences, decision margins, latencies, environment.",
+    type=options.REPORT_FILE,
+    help="Also write cases, differences, decision margins, latencies and environment: one page "
+    "with pictures (.html, needs pip install 'peakserve[report]') or JSON (.json).",
 )
 @options.input_option
 @options.timeout_option
@@ -209,7 +210,9 @@ def verify(
         raise click.UsageError("--rest-address needs --address: status is asked over gRPC")
     from export.hosting import require_server
     from export.maps import load_maps
+    from export.reporting.files import require_pages
 
+    require_pages(report_path)
     require_server(server, has_model=model_root is not None, tls=tls)
     if maps_path is not None:
         load_maps(maps_path)

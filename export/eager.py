@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -116,6 +117,7 @@ class Eager:
     def __call__(self, case: Case) -> Expected:
         """The eager answer."""
         signature = self._contract.signature(case.signature)
+        start = time.perf_counter()
         try:
             results = self._functions[signature.name](**case.inputs)
         except InvalidInputError as error:
@@ -126,7 +128,8 @@ class Eager:
             tensor.name: result.numpy()
             for tensor, result in zip(signature.outputs, results, strict=True)
         }
-        return Expected(outputs, undecided=self.undecided(case))
+        seconds = time.perf_counter() - start
+        return Expected(outputs, undecided=self.undecided(case), seconds=seconds)
 
     def undecided(self, case: Case) -> np.ndarray | None:
         """Which choices are nearer to a tie than the network is exact.

@@ -53,6 +53,7 @@ class Host:
       text: Which server it is, for people.
       is_embedded: Whether it runs this build of TensorFlow on this CPU.
       tls: How its gRPC address is spoken to, and its REST address if that is `https://`.
+      version: The program and its version; `None` of a running server, which does not tell.
     """
 
     grpc_address: str
@@ -60,6 +61,7 @@ class Host:
     text: str
     is_embedded: bool = False
     tls: ClientTls | None = None
+    version: str | None = None
 
 
 def require_version(model: str, model_root: Path, version: int | None = None) -> Path:
@@ -184,7 +186,19 @@ def hosted(
             process.rest_address,
             f"{process.version_text} ({process.kind})",
             process.kind == EMBEDDED,
+            version=process.version_text,
         )
+
+
+def served_version(host: Host, model: str, version: int | None) -> int | None:
+    """The version that answers where one, or the newest, is asked: the highest available one."""
+    if version is not None:
+        return version
+    from serving_config.grpc_client import GrpcClient
+
+    with GrpcClient(host.grpc_address, model=model, tls=host.tls) as client:
+        statuses = client.status()
+    return max((n for n, status in statuses.items() if status.is_available), default=None)
 
 
 def wait_for_version(

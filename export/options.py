@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from export.reporting.files import ENDINGS
 from export.writing import unwritable
 from serving_config.tls import ClientTls
 from signatures.contract import FAMILIES, KeypointOptions
@@ -46,7 +47,21 @@ class OutputPath(click.Path):
         return path
 
 
+class ReportPath(OutputPath):
+    """A report, whose form its ending tells."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Checks the ending, too."""
+        path: Path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in ENDINGS:
+            self.fail(
+                f"expected a file that ends in {' or '.join(ENDINGS)}, got {path}", param, ctx
+            )
+        return path
+
+
 OUTPUT_FILE = OutputPath(path_type=Path, dir_okay=False)
+REPORT_FILE = ReportPath(path_type=Path, dir_okay=False)
 OUTPUT_FOLDER = OutputPath(path_type=Path, file_okay=False)
 
 model_option = click.option(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from export.backbone import networks_of_version
 from export.case import Case
 from export.cases import make_cases
 from export.eager import Eager, needs_network
-from export.hosting import Host, hosted, require_version, served_contract
+from export.hosting import Host, hosted, require_version, served_contract, served_version
 from export.manifest import contract_of, read_manifest
 from export.maps import draw_maps, load_images, load_maps
-from export.report import report_data, write_report
-from export.verification import Report, verify
+from export.reporting.environment import now
+from export.reporting.files import is_page, write_report
+from export.reporting.pictured import Collector
+from export.reporting.verification import Run, report_of
+from export.verification import Observer, Report, verify
 from export.writing import print_json
 from serving_config.grpc_client import GrpcClient
 from serving_config.rest_client import HTTPS, RestClient
@@ -56,11 +60,13 @@ class Subject:
       contract: Its family and options.
       network: Its network, or two, which eager results are made with; `None` if it has none.
       base_path: The folder of its versions, `None` if it is known by its name only.
+      contents: The content identity of the version that is at hand, by its number.
     """
 
     contract: ModelContract
     network: Networks | None = None
     base_path: Path | None = None
+    contents: Mapping[int, str | None] = field(default_factory=dict)
 
 
 def subject_of(directory: Path) -> Subject:
@@ -69,9 +75,11 @@ def subject_of(directory: Path) -> Subject:
     Raises:
       ManifestError: It was not exported by a compatible peakserve.
     """
-    contract = contract_of(read_manifest(directory))
+    manifest = read_manifest(directory)
+    contract = contract_of(manifest)
     network = networks_of_version(directory) if needs_network(contract) else None
-    return Subject(contract, network, directory.parent)
+    contents = {int(directory.name): manifest["content"]} if directory.name.isdigit() else {}
+    return Subject(contract, network, directory.parent, contents)
 
 
 def _subject(model: str, model_root: Path | None, version: int | None) -> Subject:
@@ -102,18 +110,32 @@ def verify_and_tell(
     console = new_console(stderr=as_json)
     subject = _subject(model, model_root, version)
     samples = read_or_draw(maps_path, subject.contract, console)
+    # Pictures cost time that only a page is worth.
+    collector = Collector(subject.contract) if report_path and is_page(report_path) else None
     with hosted(server, model, subject.base_path, version, tls) as host:
         console.print(f"server: {host.text}")
+        asked = served_version(host, model, version)
+        started, start = now(), time.monotonic()
         report = compare_with_eager(
-            console, subject, host, samples, version=version, exact=exact, timeout=timeout
-        )
+            console, subject, host, samples,
+            version=version, exact=exact, timeout=timeout, observe=collector,
+        )  # fmt: skip
+        run = Run(asked, subject.contents.get(asked), started, time.monotonic() - start)
+    content = report_of(report, subject.contract, host, samples.maps, maps_path, run)
     if as_json:
         # Also where answers differ: that is what was asked.
-        print_json(report_data(report, subject.contract, host, samples.maps, maps_path))
+        print_json(content)
     else:
         print_report(report, console)
     if report_path:
-        write_report(report_path, report, subject.contract, host, samples.maps, maps_path)
+
+        def page() -> str:
+            from export.reporting.verification_page import verification_page
+
+            pictured = collector.pictured() if collector else []
+            return verification_page(content, subject.contract, pictured)
+
+        write_report(report_path, content, page)
         console.print(f"report: {report_path}")
     report.raise_if_different()
     how = (
@@ -131,6 +153,7 @@ def compare_with_eager(
     version: int | None,
     exact: bool,
     timeout: float,
+    observe: Observer | None = None,
 ) -> Report:
     """Sends every case over every transport; the embedded host must give equal bits."""
     contract = subject.contract
@@ -151,6 +174,7 @@ def compare_with_eager(
             version=version,
             exact=exact or host.is_embedded,
             progress=stack.enter_context(_progress(console, len(cases))),
+            observe=observe,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from export.case import Case
 from export.comparison import Mismatch, compare, excuse, ulps_between
+from export.tally import Outcome, Tally
 from serving_config.errors import ServingError
 from serving_config.tensor_types import without_subnormals
 from signatures.contract import ModelContract
@@ -61,33 +62,6 @@ class VerificationError(AssertionError):
 
 
 @dataclass
-class Tally:
-    """What was compared for one signature over one transport.
-
-    Attributes:
-      signature: The signature's key.
-      transport: `"gRPC"` or `"REST"`.
-      cases: Answered cases.
-      refusals: Refused cases whose status and sentence were compared.
-      elements: Numbers compared.
-      difference: The largest absolute difference.
-      ulps: The largest difference in ulps of the output's largest magnitude.
-      mismatches: How many outputs or refusals differ.
-      seconds: How long each request took, from arrays to arrays.
-    """
-
-    signature: str
-    transport: str
-    cases: int = 0
-    refusals: int = 0
-    elements: int = 0
-    difference: float = 0.0
-    ulps: float = 0.0
-    mismatches: int = 0
-    seconds: list[float] = field(default_factory=list)
-
-
-@dataclass
 class Report:
     """The outcome of a verification.
 
@@ -96,6 +70,7 @@ class Report:
       tallies: One per signature and transport, in the order of the contract.
       mismatches: All of them.
       compared: The cases.
+      eager_seconds: How long the eager function took for each of them; `None` where it refused.
       excused: Outputs that differ where the choice was nearer to a tie than the contract's
         margin, one line each.
     """
@@ -104,6 +79,7 @@ class Report:
     tallies: list[Tally] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
     compared: list[Case] = field(default_factory=list)
+    eager_seconds: list[float | None] = field(default_factory=list)
     excused: list[str] = field(default_factory=list)
 
     @property
@@ -134,11 +110,18 @@ class Expected:
       sentence: That of a refusal.
       undecided: bool, of the outputs' leading axes: choices that are nearer to a tie than the
         contract's margin. They may fall otherwise, and are listed. `None` if there are none.
+      seconds: How long the function took, from arrays to arrays; `None` for a refusal.
     """
 
     outputs: Mapping[str, np.ndarray] | None
     sentence: str | None = None
     undecided: np.ndarray | None = None
+    seconds: float | None = None
+
+
+Outputs = Mapping[str, np.ndarray]
+# A case, what eager says to it, and what each transport brought.
+Observer = Callable[[Case, Outputs, Mapping[str, Outputs]], None]
 
 
 def verify(
@@ -150,6 +133,7 @@ def verify(
     version: int | None = None,
     exact: bool = False,
     progress: Callable[[Case], None] | None = None,
+    observe: Observer | None = None,
 ) -> Report:
     """Sends every case over every client and compares with eager.
 
@@ -162,6 +146,7 @@ def verify(
       exact: Asks for equal bits even where the contract has a tolerance: the server runs this
         build of TensorFlow on this host's CPU.
       progress: Called after each case.
+      observe: Called after each case that eager answers, with what came, right or wrong.
     """
     report = Report(exact)
     clients = list(clients)
@@ -169,16 +154,22 @@ def verify(
     for case in cases:
         report.compared.append(case)
         expected = expect(case)
+        report.eager_seconds.append(expected.seconds)
+        answers: dict[str, Outputs] = {}
         for client in clients:
             key = (case.signature, client.transport)
-            tally = tallies.setdefault(key, Tally(*key))
+            outcome = Outcome(case.name)
+            tallies.setdefault(key, Tally(*key)).outcomes.append(outcome)
             found = list(
                 _compare_case(
-                    case, client, expected, contract, version, exact, tally, report.excused
+                    case, client, expected, contract, version, exact, outcome, report.excused,
+                    answers,
                 )
-            )
-            tally.mismatches += len(found)
+            )  # fmt: skip
+            outcome.mismatches = len(found)
             report.mismatches += found
+        if observe and expected.outputs is not None:
+            observe(case, expected.outputs, answers)
         if progress:
             progress(case)
     report.tallies = list(tallies.values())
@@ -192,8 +183,9 @@ def _compare_case(
     contract: ModelContract,
     version: int | None,
     exact: bool,
-    tally: Tally,
+    outcome: Outcome,
     excused: list[str],
+    answers: dict[str, Outputs],
 ) -> Iterator[Mismatch]:
     def mismatch(
         output: str, wanted: object, came: object, index: tuple[int, ...] = (), ulps: float = np.nan
@@ -208,7 +200,8 @@ def _compare_case(
     start = time.perf_counter()
     try:
         served = client.predict(case.signature, case.inputs, model=contract.name, version=version)
-        tally.seconds.append(time.perf_counter() - start)
+        outcome.seconds = time.perf_counter() - start
+        answers[client.transport] = served
     except ServingError as error:
         refusal = f"{error.code} {error.sentence}"
         if expected.sentence is None:
@@ -216,13 +209,13 @@ def _compare_case(
         elif (error.code, error.sentence) != (REFUSED, expected.sentence):
             yield mismatch("", f"{REFUSED} {expected.sentence}", refusal)
         else:
-            tally.refusals += 1
+            outcome.is_refused = True
         return
     if expected.outputs is None:
         yield mismatch("", f"{REFUSED} {expected.sentence}", "an answer")
         return
 
-    tally.cases += 1
+    outcome.is_answered = True
     if served.keys() != expected.outputs.keys():
         yield mismatch("", sorted(expected.outputs), sorted(served))
     tolerance = contract.signature(case.signature).tolerance
@@ -237,9 +230,9 @@ def _compare_case(
             got, places = excuse(want, got, expected.undecided)
             excused += [f"{case.id} over {client.transport}: {name} {place}" for place in places]
         result = compare(want, got, tolerance.of_output(name) if tolerance else None)
-        tally.elements += result.elements
-        tally.difference = max(tally.difference, result.difference)
-        tally.ulps = max(tally.ulps, result.ulps)
+        outcome.elements += result.elements
+        outcome.difference = max(outcome.difference, result.difference)
+        outcome.ulps = max(outcome.ulps, result.ulps)
         if result.fault:
             yield mismatch(name, *result.fault)
         elif result.index is not None:

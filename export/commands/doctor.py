@@ -9,6 +9,7 @@ import click
 from export import options
 from export.commands.group import import_tensorflow
 from export.doctor import BATCHING, SERVER_VERSION
+from export.reporting.files import require_pages, write_report
 
 
 @click.command()
@@ -33,6 +34,13 @@ from export.doctor import BATCHING, SERVER_VERSION
     show_default=True,
     help="The model server that will host it, MAJOR.MINOR.",
 )
+@click.option(
+    "--report",
+    "report_path",
+    type=options.REPORT_FILE,
+    help="Also write findings, what was looked for, and the table of places: one page (.html, "
+    "needs pip install 'peakserve[report]') or JSON (.json).",
+)
 @options.json_option
 @click.pass_context
 def doctor(
@@ -41,6 +49,7 @@ def doctor(
     gpu: bool,
     batching: str | None,
     server_version: str,
+    report_path: Path | None,
     as_json: bool,
 ) -> None:
     """Look for what would go wrong when a model server hosts a SavedModel, ours or any other.
@@ -48,6 +57,7 @@ def doctor(
     MODEL_DIR is a version directory, or a folder of numbered versions, of which the newest is
     taken. Nothing of the model is run. The exit code is 1 if there are errors.
     """
+    require_pages(report_path)
     import_tensorflow()
     from rich.console import Console
 
@@ -61,8 +71,18 @@ def doctor(
         batching=batching,
         server_version=server_version,
     )
+    content = as_data(diagnosis)
     if as_json:
-        print_json(as_data(diagnosis))
+        print_json(content)
     else:
         tell(diagnosis, Console())
+    if report_path is not None:
+
+        def page() -> str:
+            from export.reporting.doctor_page import doctor_page
+
+            return doctor_page(content)
+
+        write_report(report_path, content, page)
+        click.echo(f"report: {report_path}", err=as_json)
     context.exit(int(bool(diagnosis.errors)))

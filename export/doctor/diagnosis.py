@@ -88,12 +88,18 @@ class Diagnosis:
       placement: One row for each signature; empty if the GPU was not asked about, or cannot be
         told of.
       server_version: The server that was assumed.
+      signatures: All that clients can call; none of a model that cannot be read.
+      gpu: Whether it was examined for a GPU, too.
+      batching: `server` or `in-graph`, `None` for what the directory shows.
     """
 
     directory: Path
     findings: tuple[Finding, ...]
     placement: tuple[PlacementRow, ...]
     server_version: str
+    signatures: tuple[str, ...] = ()
+    gpu: bool = False
+    batching: str | None = None
 
     @property
     def errors(self) -> list[Finding]:
@@ -125,12 +131,21 @@ def examine(
     try:
         subject = Subject(SavedModel(directory), gpu, batching, server_version)
     except Unreadable as unreadable:
-        return Diagnosis(directory, (unreadable.finding,), (), server_version)
+        finding = unreadable.finding
+        return Diagnosis(directory, (finding,), (), server_version, (), gpu, batching)
     findings = [finding for rule in RULES for finding in rule(subject)]
     rows = (
         [_row(signature) for signature in subject.signatures] if rules_gpu.is_told(subject) else []
     )
-    return Diagnosis(directory, tuple(worst_first(findings)), tuple(rows), server_version)
+    return Diagnosis(
+        directory,
+        tuple(worst_first(findings)),
+        tuple(rows),
+        server_version,
+        tuple(signature.key for signature in subject.signatures),
+        gpu,
+        batching,
+    )
 
 
 def diagnose(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from export.doctor.findings import ERROR, INFO, SEVERITIES, WARNING, Finding
+from export.manifest import ManifestError, read_manifest
+from export.reporting.environment import environment, now
 
 if TYPE_CHECKING:
     from export.doctor.diagnosis import Diagnosis, PlacementRow
@@ -20,16 +23,31 @@ _LISTED = 8
 
 
 def as_data(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The diagnosis as plain data: what `--json` prints."""
+    """The diagnosis as plain data: what `--json` prints and reports hold."""
     counts = Counter(finding.severity for finding in diagnosis.findings)
     return {
         "format": FORMAT,
         "directory": str(diagnosis.directory),
+        "content": _content(diagnosis.directory),
         "server_version": diagnosis.server_version,
+        "gpu": diagnosis.gpu,
+        "batching": diagnosis.batching,
+        "started": now(),
+        "signatures": list(diagnosis.signatures),
         "counts": {severity: counts[severity] for severity in SEVERITIES},
         "findings": [finding.as_dict() for finding in diagnosis.findings],
         "placement": [dataclasses.asdict(row) for row in diagnosis.placement],
+        "environment": environment(),
     }
+
+
+def _content(directory: Path) -> str | None:
+    """The content identity, if the model is one of ours."""
+    try:
+        content: str | None = read_manifest(directory)["content"]
+    except ManifestError:
+        return None
+    return content
 
 
 def tell(diagnosis: Diagnosis, console: Console) -> None:

@@ -14,7 +14,8 @@ from export.eager import Eager
 from export.hosting import Host
 from export.maps import draw_maps
 from export.margins import MARGINS, summarise
-from export.report import ReportError, decision_margins, report_of, write_report
+from export.reporting.files import ReportError, write_report
+from export.reporting.verification import decision_margins, report_of
 from export.verification import Report, Tally, verify
 from signatures.contract import PEAK_OPS
 
@@ -88,7 +89,7 @@ def outcome():
 
 
 def test_floats_and_discrete_outputs_stand_apart(outcome):
-    report = report_of(outcome, PEAK_OPS, HOST, MAPS, "drawn")
+    report = report_of(outcome, PEAK_OPS, HOST, MAPS, None)
     assert report["verdict"] == "equal"
     floats = {entry["signature"]: entry for entry in report["float_outputs"]}
     discrete = {entry["signature"]: entry for entry in report["discrete_outputs"]}
@@ -111,12 +112,12 @@ def test_floats_and_discrete_outputs_stand_apart(outcome):
 
 def test_nothing_compared_is_not_equal():
     empty = Report(tallies=[Tally("smooth_imgs", "gRPC")])
-    assert report_of(empty, PEAK_OPS, HOST, MAPS, "drawn")["verdict"] == "different"
+    assert report_of(empty, PEAK_OPS, HOST, MAPS, None)["verdict"] == "different"
 
 
 def test_the_file_is_strict_json(outcome, tmp_path):
     path = tmp_path / "report.json"
-    write_report(path, outcome, PEAK_OPS, HOST, MAPS, None)
+    write_report(path, report_of(outcome, PEAK_OPS, HOST, MAPS, None), str)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -131,4 +132,4 @@ def test_a_full_disk_is_one_sentence():
     if not full.exists():
         pytest.skip("no /dev/full here")
     with pytest.raises(ReportError, match="cannot write /dev/full: No space left on device; name"):
-        write_report(full, Report(), PEAK_OPS, HOST, MAPS, None)
+        write_report(full, {}, str)
