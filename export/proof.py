@@ -78,7 +78,7 @@ def subject_of(directory: Path) -> Subject:
     manifest = read_manifest(directory)
     contract = contract_of(manifest)
     network = networks_of_version(directory) if needs_network(contract) else None
-    contents = {int(directory.name): manifest["content"]} if directory.name.isdigit() else {}
+    contents = {int(directory.name): manifest.get("content")} if directory.name.isdigit() else {}
     return Subject(contract, network, directory.parent, contents)
 
 
@@ -120,7 +120,8 @@ def verify_and_tell(
             console, subject, host, samples,
             version=version, exact=exact, timeout=timeout, observe=collector,
         )  # fmt: skip
-        run = Run(asked, subject.contents.get(asked), started, time.monotonic() - start)
+        held = None if asked is None else subject.contents.get(asked)
+        run = Run(asked, held, started, time.monotonic() - start)
     content = report_of(report, subject.contract, host, samples.maps, maps_path, run)
     if as_json:
         # Also where answers differ: that is what was asked.

@@ -43,8 +43,8 @@ def require_pages(path: Path | None) -> None:
     if missing:
         raise ReportError(
             f"--report {path}: a page needs Jinja2 and matplotlib, got no "
-            f"{' and no '.join(missing)}; pip install 'peakserve[report]', or name a file that ends "
-            "in .json"
+            f"{' and no '.join(missing)}; pip install 'peakserve[report]', or name a file that "
+            "ends in .json"
         )
 
 
