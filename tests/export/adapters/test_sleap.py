@@ -183,7 +183,7 @@ def test_what_export_is_told(tmp_path, adapted):
     assert instance["export"] == (
         "peakserve export --model topdown --centroid FOLDER_OF_THE_OTHER --backbone "
         f"{instance['network']} --instance-scale 0.5 --grayscale --refinement gaussian --window 7 "
-        "--crop-size 16"
+        "--crop-size 16 --names A,B"
     )
     assert "--centroid-scale 0.5 --centroid-pad-to 4" in said["centroid"]["export"]
     assert "SLEAP adds 0.5 pixels" in said["centroid"]["notes"][0]
