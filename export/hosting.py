@@ -107,6 +107,26 @@ def require_server(server: str, *, has_model: bool = True, tls: ClientTls | None
     find_server(server)
 
 
+def require_answer(
+    server: str, model: str, version: int | None, *, has_model: bool, tls: ClientTls | None
+) -> None:
+    """Asks a running server for the version; one that is started has yet to be asked.
+
+    Args:
+      server: A `--server` option.
+      model: The servable.
+      version: The version to wait for; any if `None`.
+      has_model: Whether the version may just have been published, which the server has yet to find.
+      tls: How the server is spoken to.
+
+    Raises:
+      ServingError: It does not answer, or does not have the version.
+    """
+    if addresses := split_addresses(server):
+        seconds = 10.0 if has_model else 0.0
+        wait_for_version(addresses[0], model, version, seconds=seconds, tls=tls)
+
+
 def served_contract(
     model: str, model_root: Path | None, version: int | None = None
 ) -> ModelContract:
@@ -155,8 +175,7 @@ def hosted(
     addresses = split_addresses(server)
     if addresses:
         grpc_address, rest_address = addresses
-        seconds = 10.0 if base_path else 0.0
-        wait_for_version(grpc_address, model, version, seconds=seconds, tls=tls)
+        require_answer(server, model, version, has_model=base_path is not None, tls=tls)
         if rest_address is not None:
             _require_rest(rest_address, model, tls)
         yield Host(grpc_address, rest_address, f"the server at {grpc_address}", tls=tls)

@@ -245,10 +245,12 @@ def run_both(server_line, curl_line):
         server.wait()
 
 
-def test_serve_and_verify(published, kind, tmp_path):
+def test_serve_and_verify_within_the_bounds_of_the_manifest(narrow, kind, tmp_path):
+    root, exported = narrow
+    assert exported.returncode == 0, exported.stderr
     port, rest_port = free_ports(2)
     environment = {**os.environ, **environment_for(kind), "PYTHONPATH": str(ROOT)}
-    serve = [sys.executable, "-m", "export", "serve", "--model-root", published.parents[1]]
+    serve = [sys.executable, "-m", "export", "serve", "--model-root", root]
     server = subprocess.Popen(
         [*map(str, serve), "--port", str(port), "--rest-port", str(rest_port)],
         env=environment,
@@ -265,7 +267,7 @@ def test_serve_and_verify(published, kind, tmp_path):
             wait_until_available(client, server)
         addresses = ["--address", f"127.0.0.1:{port}", "--rest-address", f"127.0.0.1:{rest_port}"]
         report = tmp_path / "report.json"
-        done = peakserve("verify", *addresses, "--report", report, "--json")
+        done = peakserve("verify", *addresses, "--model-root", root, "--report", report, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         told = json.loads(done.stdout)
         assert told["verdict"] == "equal"
@@ -380,14 +382,6 @@ def test_inspect_needs_no_server_and_shows_everything(published):
     ):
         assert text in done.stdout
     assert done.stdout.count("curl --silent") == done.stdout.count("with GrpcClient") == 11
-
-
-def test_verify_takes_its_bounds_from_the_manifest(narrow, kind):
-    root, exported = narrow
-    assert exported.returncode == 0, exported.stderr
-    server = "binary" if kind == "stock" else "embedded"
-    done = peakserve("verify", "--model-root", root, "--server", server)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_verify_finds_a_model_that_differs(tmp_path, kind):
