@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -23,19 +22,12 @@ from signatures import PeakOps
 from signatures.contract import KeypointOptions
 from signatures.keypoints import Keypoints
 
+from ..conftest import load_module
+
 ROOT = Path(__file__).parents[2]
 
 
-def broken_models():
-    path = Path(__file__).with_name("broken_models.py")
-    spec = importlib.util.spec_from_file_location("peakserve_broken_models", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-MODELS = broken_models()
+MODELS = load_module(Path(__file__).with_name("broken_models.py"))
 # Found only where this TensorFlow has no GPU kernels at all.
 ELSEWHERE = {"no-gpu-registry"}
 
@@ -132,14 +124,18 @@ def run(*arguments):
 
 
 def test_the_command_says_it_and_exits_accordingly(tmp_path, published):
-    done = run(published.parent, "--gpu")
+    page, data = tmp_path / "page.html", tmp_path / "report.json"
+    done = run(published.parent, "--gpu", "--report", page)
     assert done.returncode == 0, done.stderr
+    assert f"report: {page}" in done.stdout
+    assert page.read_text().startswith("<!doctype html>")
     assert f"0 errors, 0 warnings, 2 notes: {published}" in done.stdout
     assert "refine_peaks_gaussian: arguments in host memory: " in done.stdout
     MODELS.without_variables(tmp_path / "3")
-    done = run(tmp_path, "--json")
+    done = run(tmp_path, "--json", "--report", data)
     assert done.returncode == 1
     report = json.loads(done.stdout)
+    assert json.loads(data.read_text()) == report
     assert report["counts"]["error"] == 1
     (finding,) = [f for f in report["findings"] if f["severity"] == "error"]
     assert finding["code"] == "missing-variables"
