@@ -41,7 +41,7 @@ def peakserve(*arguments, timeout=240, **environment):
 def test_help_names_every_command():
     done = peakserve("--help")
     assert done.returncode == 0
-    for command in ("export", "serve", "verify", "bench", "demo"):
+    for command in ("export", "adapt", "serve", "verify", "bench", "demo"):
         assert f"  {command} " in done.stdout
         assert peakserve(command, "--help").returncode == 0
 
@@ -54,6 +54,9 @@ def test_help_names_every_command():
         "serving_config",
         "serving_config.programs",
         "export.cli",
+        "export.adapters.sleap_config",
+        "export.adapters.deeplabcut_config",
+        "export.adapters.mmpose_config",
     ],
 )
 def test_importing_without_tensorflow(module):

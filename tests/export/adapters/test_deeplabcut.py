@@ -138,6 +138,12 @@ def test_what_export_is_told(tmp_path, adapted):
     )
 
 
+def test_any_number_of_images_whatever_the_graph_was_exported_for(tmp_path, adapted):
+    adapted("deeplabcut", write(tmp_path / "exported"), "--out", tmp_path / "net", "--no-offsets")
+    (function,) = tf.saved_model.load(tmp_path / "net").signatures.values()
+    assert function.structured_outputs["confmaps"].shape.as_list() == [None, None, None, 2]
+
+
 def test_what_is_refused(tmp_path, refusal):
     folder, out = tmp_path / "exported", ("--out", tmp_path / "out")
     folder.mkdir()
