@@ -33,13 +33,24 @@ ELSEWHERE = {
     "tune": "tests/export/benchmark/test_tuning.py",
 }
 SHOWING = [page for page in PAGES if any(c.split()[0] not in ELSEWHERE for c in commands(page))]
+TESTS = Path(__file__).parent
 # Pixels of images and crops.
-SMALLER = {"320": "64", "560": "80", "1024": "64", "1280": "80", "160": "32"}
+SMALLER = {
+    "320": "64",
+    "560": "80",
+    "1024": "64",
+    "1280": "80",
+    "160": "32",
+    "480": "64",
+    "640": "80",
+}
 ADDRESS = re.compile(r"(?:127\.0\.0\.1|HOST):(8500|8501)")
 
 
 # The others show examples, each of which begins with no model.
 ONE_AFTER_THE_OTHER = ("operating.md", "tutorial.md")
+# Which option names the folder that a command makes, and where.
+MAKES = {"export": ("--model", Path("models")), "adapt": ("--out", Path())}
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +61,31 @@ def files(tmp_path_factory, networks):
         networks.save_every_nth_pixel(folder / name, maps=maps)
     networks.save_every_nth_pixel(folder / "better.keras", maps=2, gain=0.5)
     networks.save_every_nth_pixel(folder / "instance.keras")
-    frames = load_module(Path(__file__).parent / "export" / "prediction" / "frames.py")
+    write_networks_of_others(folder)
+    frames = load_module(TESTS / "export" / "prediction" / "frames.py")
     pictures = np.random.default_rng(0).integers(0, 50, (3, 64, 80, 3), np.uint8)
     pictures[:, 20:30, 40:52] = 250
     frames.save_video(folder / "clip.mp4", pictures)
     maps = draw_maps(2, 32, 32, 3)[0]
     np.savez(folder / "labelled.npz", confmaps=maps, gt_cm=np.full((2, 3, 2), 16.0))
     return folder
+
+
+def write_networks_of_others(folder):
+    """What SLEAP, DeepLabCut and a conversion of MMPose leave, as the adapters' tests write it."""
+    sleap, deeplabcut, mmpose = (
+        load_module(TESTS / "export" / "adapters" / f"test_{name}.py")
+        for name in ("sleap", "deeplabcut", "mmpose")
+    )
+    (folder / "models").mkdir()
+    for kind, parts in (("single_instance", 2), ("centroid", 1), ("centered_instance", 2)):
+        head = sleap.pixels_network(sleap.HEADS[kind], parts=parts)
+        sleap.write(folder / "models" / f"240101.{kind}", sleap.configuration(kind), head)
+    (folder / "exported-models").mkdir()
+    name = "DLC_task_resnet_50_iteration-0_shuffle-1"
+    deeplabcut.write(folder / "exported-models" / name)
+    mmpose.save(folder / "converted", mmpose.every_fourth_pixel)
+    mmpose.write_config(folder, mmpose.configuration())
 
 
 class Reader:
@@ -110,14 +139,13 @@ class Reader:
 def test_commands_run_as_they_are_written(page, files, tmp_path, monkeypatch):
     monkeypatch.setattr(builder, "replay", lambda *_: builder.ReplayCounts(1, 1))
     monkeypatch.chdir(tmp_path)
-    for file in files.iterdir():
-        (tmp_path / file.name).symlink_to(file)
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     with ExitStack() as servers:
         reader = Reader(tmp_path, servers)
         for command in commands(page):
             name, *options = command.split()
-            if name == "export" and page.name not in ONE_AFTER_THE_OTHER:
-                model = options[options.index("--model") + 1]
-                shutil.rmtree(tmp_path / "models" / model, ignore_errors=True)
+            if page.name not in ONE_AFTER_THE_OTHER and (made := MAKES.get(name)):
+                option, root = made
+                shutil.rmtree(root / options[options.index(option) + 1], ignore_errors=True)
             if name not in ELSEWHERE:
                 reader.follow(command)

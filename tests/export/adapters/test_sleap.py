@@ -52,18 +52,19 @@ def configuration(kind="single_instance", *, scale=0.5, pad=4, **head):
     }
 
 
-def pixels_network(name, channels=3, offsets=False, size=(16, 24)):
-    """Every second pixel of the first two channels; learned offsets are (0.3, -0.2) of a value."""
+def pixels_network(name, channels=3, offsets=False, size=(16, 24), parts=2):
+    """Every second pixel of the first channels, one for each part; learned offsets are (0.3, -0.2) of a value."""
     image = keras.Input((*size, channels), name="input")
     layers = keras.layers
-    maps = layers.Conv2D(2, 1, strides=STRIDE, use_bias=False, name=f"{name}_0")
+    maps = layers.Conv2D(parts, 1, strides=STRIDE, use_bias=False, name=f"{name}_0")
     outputs = [maps(image)]
     if offsets:
         moved = layers.Conv2D(4, 1, strides=STRIDE, use_bias=False, name="OffsetRefinementHead_0")
         outputs.append(moved(image))
     network = keras.Model(image, outputs)
-    kernel = np.zeros((1, 1, channels, 2), np.float32)
-    kernel[0, 0, 0, 0] = kernel[0, 0, min(1, channels - 1), 1] = 1
+    kernel = np.zeros((1, 1, channels, parts), np.float32)
+    for part in range(parts):
+        kernel[0, 0, min(part, channels - 1), part] = 1
     maps.set_weights([kernel])
     if offsets:
         kernel = np.zeros((1, 1, channels, 4), np.float32)
