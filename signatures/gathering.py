@@ -71,7 +71,8 @@ def gather_pixels(
       float32, of the broadcast shape; bits of the maps unchanged.
     """
     sizes = tf.shape(imgs, out_type=tf.int64)
-    _, height, width, depth = tf.unstack(sizes, num=4)
+    # Sliced, not unstacked: on a GPU each part of what is unstacked in host memory is copied alone.
+    height, width, depth = sizes[1], sizes[2], sizes[3]
     # What depends on rows and what depends on columns is joined last, in one operation of the
     # full shape each: broadcasting is most of the time that a gather takes.
     inside = (present & (rows >= 0) & (rows < height)) & ((cols >= 0) & (cols < width))

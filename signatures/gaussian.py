@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from signatures.contract import PEAK_OPS
@@ -27,8 +28,8 @@ _FLATTEST_START = -0.05  # per half window squared
 _LARGEST_STEP = 1.0  # change of the logarithm anywhere in the window
 _RIDGE = 1e-4  # of the mean diagonal; keeps a flat window's system solvable
 
-# The lower triangle of a system, row by row.
-_TRIANGLE = [(i, j) for i in range(4) for j in range(i + 1)]
+# Rows and columns of the lower triangle of a system, row by row.
+_TRIANGLE = np.tril_indices(4)
 
 
 def _solve(matrix: list[list[tf.Tensor]], right: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -81,7 +82,8 @@ class _Window:
         y, x = dy / unit, dx / unit
         self.unit = unit
         self.regressors = tf.stack([tf.ones_like(x), x, y, x * x + y * y], axis=1)
-        rows, cols = ([pair[axis] for pair in _TRIANGLE] for axis in (0, 1))
+        # int64: constants of int32 live in host memory, also beside a GPU.
+        rows, cols = (tf.constant(places, tf.int64) for places in _TRIANGLE)
         self.products = tf.gather(self.regressors, rows, axis=1) * tf.gather(
             self.regressors, cols, axis=1
         )

@@ -70,9 +70,9 @@ def global_maxima(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.
       `rows` and `cols` int64 [N, C], `values` float32 [N, C] as stored, and `found` bool [N, C],
       false where no pixel is above minus infinity; the others mean nothing there.
     """
-    count, _, width, depth = tf.unstack(tf.shape(imgs, out_type=tf.int64), num=4)
-    samples = tf.reshape(tf.range(count, dtype=tf.int64), [-1, 1])
-    channels = tf.range(depth, dtype=tf.int64)
+    sizes = tf.shape(imgs, out_type=tf.int64)
+    samples = tf.reshape(tf.range(sizes[0], dtype=tf.int64), [-1, 1])
+    channels = tf.range(sizes[3], dtype=tf.int64)
     maxima = _row_maxima(imgs)
     best = tf.reduce_max(maxima, axis=1)
     rows = _first(tf.equal(maxima, tf.expand_dims(best, axis=1)), axis=1)
@@ -80,7 +80,7 @@ def global_maxima(imgs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.
         imgs,
         tf.expand_dims(samples, axis=-1),
         tf.expand_dims(rows, axis=-1),
-        tf.range(width, dtype=tf.int64),
+        tf.range(sizes[2], dtype=tf.int64),
         tf.reshape(channels, [-1, 1]),
     )
     cols = _first(tf.equal(flush_subnormals(in_row), tf.expand_dims(best, axis=-1)), axis=2)

@@ -26,11 +26,11 @@ def windows(
     reach = side // 2
     crops = crop_body(imgs, peaks, window_length)
     rows, cols, _ = nearest_pixels(imgs, peaks, reach)
-    _, height, width, _ = tf.unstack(tf.shape(imgs, out_type=tf.int64), num=4)
+    sizes = tf.shape(imgs, out_type=tf.int64)
     steps = tf.range(-reach, reach + 1, dtype=tf.int64)
     row = tf.reshape(rows, [-1, 1, 1]) + tf.reshape(steps, [-1, 1])
     col = tf.reshape(cols, [-1, 1, 1]) + steps
-    inside = ((row >= 0) & (row < height)) & ((col >= 0) & (col < width))
+    inside = ((row >= 0) & (row < sizes[1])) & ((col >= 0) & (col < sizes[2]))
     # Both sizes are given: -1 has no meaning where there are no peaks.
     shape = tf.stack([tf.shape(peaks, out_type=tf.int64)[0], side * side])
     return tf.reshape(crops, shape), tf.reshape(inside, shape)
