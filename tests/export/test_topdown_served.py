@@ -36,7 +36,7 @@ def exported(tmp_path_factory, files):
     result = peakserve(
         *("export", "--model", "topdown", "--model-root", root, *SIZE),
         *("--centroid", files["centroid"], "--backbone", files["instance"]),
-        *("--crop-size", 12, "--max-instances", 3, "--max-batch", 4, "--window", 3),
+        *("--crop-size", 12, "--max-instances", 3, "--max-batch", 4, "--refinement", "none"),
     )
     assert result.exit_code == 0, result.output
     return root, result.output
