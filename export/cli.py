@@ -208,7 +208,7 @@ def verify(
             raise click.UsageError(f"--address: expected HOST:PORT, got {server!r}")
     elif rest_address:
         raise click.UsageError("--rest-address needs --address: status is asked over gRPC")
-    from export.hosting import require_server
+    from export.hosting import require_answer, require_server
     from export.maps import load_maps
     from export.reporting.files import require_pages
 
@@ -216,6 +216,7 @@ def verify(
     require_server(server, has_model=model_root is not None, tls=tls)
     if maps_path is not None:
         load_maps(maps_path)
+    require_answer(server, model, version, has_model=model_root is not None, tls=tls)
     import_tensorflow()
     from export.proof import verify_and_tell
 

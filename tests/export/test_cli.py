@@ -135,6 +135,18 @@ def test_what_cannot_be_tuned_is_said(model, reason):
     assert reason in " ".join(done.output.split())
 
 
+def test_a_server_is_asked_before_tensorflow_is_imported(monkeypatch):
+    from click.testing import CliRunner
+
+    from export import cli
+
+    monkeypatch.setattr(cli, "import_tensorflow", lambda: pytest.fail("TensorFlow was imported"))
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    done = CliRunner().invoke(cli.main, ["verify", "--address", address])
+    assert done.exit_code == 1
+    assert "start one with: peakserve serve" in done.stderr
+
+
 NARROW = ["--max-window", 5, "--max-crop-elements", 5000, "--max-sigma", 3]
 
 

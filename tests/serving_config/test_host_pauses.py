@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from serving_config import wire
 
 
@@ -38,6 +40,22 @@ def test_a_warm_version_is_warm_for_rest_too(model_base_path, tmp_path):
         inputs = {"x": np.ones(1, np.float32)}
         servable.run(servable.signatures["same"], inputs, ["same"], timeout_ms=timeout)
     assert servable._plan.cache_info().misses == prepared
+    servable.close()
+
+
+def test_a_run_ends_with_its_timeout(model_base_path):
+    """So that a request that REST has given up gives its thread back."""
+    import numpy as np
+
+    from serving_config.embedded.failures import StatusError
+    from serving_config.embedded.loader import Loader, LoadOptions
+    from serving_config.embedded.metrics import Metrics
+
+    servable = Loader(LoadOptions(), Metrics())("m", 1, model_base_path / "1")
+    inputs = {"n": np.array(10**9)}
+    with pytest.raises(StatusError) as error:
+        servable.run(servable.signatures["spin"], inputs, ["turns"], timeout_ms=100)
+    assert error.value.code == "DEADLINE_EXCEEDED"
     servable.close()
 
 
