@@ -101,6 +101,22 @@ def test_numpy(predict, given, tmp_path):
         assert found["points"][2, 0].tolist() == [[2, 0], [2, 0], [2, 1]]
 
 
+def test_an_instance_without_a_node_is_none_of_sleap_s(predict, tmp_path, monkeypatch):
+    sleap = pytest.importorskip("sleap_io", reason="the package sleap-io is not installed")
+    from . import fake_model
+
+    def without_nodes(found, whole=fake_model.instances_of):
+        slots = whole(found)
+        slots["valid"][:, 1] = False
+        return slots
+
+    monkeypatch.setattr(fake_model, "instances_of", without_nodes)
+    video = save_video(tmp_path / "clip.mkv", FRAMES)
+    assert predict(video, "--out", tmp_path / "points.slp").exit_code == 0
+    labels = sleap.load_slp(str(tmp_path / "points.slp"), open_videos=False)
+    assert [[one.score for one in frame.instances] for frame in labels] == [[0.75], [0.75]]
+
+
 def test_sleap(predict, tmp_path):
     sleap = pytest.importorskip("sleap_io", reason="the package sleap-io is not installed")
     video = save_video(tmp_path / "clip.mkv", FRAMES)

@@ -63,6 +63,9 @@ def test_confidences_cover_and_others_do_not():
     flat = np.float32([1, 1, 0, 0])
     got = cover_of(blended(Image.new("RGB", (8, 1)), row, flat))[0]
     np.testing.assert_allclose(got, [0.5, 1, 1, 0, 0, 1, 0, 0], atol=0.02)
+    # On what is not black a gap in the map is the picture.
+    grey = blended(Image.new("RGB", (8, 1), (90,) * 3), row, flat)
+    assert [grey.getpixel((x, 0)) for x in (3, 4, 6, 7)] == [(90,) * 3] * 4
     of_bytes = np.uint8([0, 51, 255])[None, :, None]
     got = cover_of(blended(Image.new("RGB", (3, 1)), of_bytes, flat))[0]
     np.testing.assert_allclose(got, [0, 0.2, 1], atol=0.02)
@@ -139,6 +142,8 @@ def test_maps_that_are_sent_are_drawn(signature, predict, tmp_path, model_root):
     strength = min(1.0, float(content[1, 3, 5, 1]) / (255 if signature == "quantized" else 1))
     want = OPACITY * strength * COLOURS[1]
     np.testing.assert_allclose(picture.getpixel((50 * 6 + 3, 30 * 6 + 3)), want, atol=1)
+    # Three tenths of a map's pixel before it, where there are no others.
+    np.testing.assert_allclose(picture.getpixel((50 * 6 + 3, 27 * 6 + 3)), 0.7 * want, atol=2)
 
 
 def test_without_the_manifest_nobody_knows_where(predict, tmp_path, model):
