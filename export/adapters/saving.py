@@ -42,6 +42,9 @@ def save_network(
       channels: Channels of its input.
       size: Height and width of its input, `None` for any.
       parts: What owns its weights.
+
+    Raises:
+      AdapterError: It has another number of maps than landmarks have names.
     """
     module = tf.Module()
     module.parts = list(parts)
@@ -51,5 +54,19 @@ def save_network(
         return {"confmaps": tf.cast(function(image), tf.float32)}
 
     module.serve = tf.function(serve, input_signature=[spec], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={DEFAULT_SIGNATURE: module.serve})
+    maps = module.serve.get_concrete_function().structured_outputs["confmaps"]
+    _check_names(facts, maps.shape[-1])
+    # Facts first: a network without them, after an interruption, would be exported without them.
+    folder.mkdir(parents=True, exist_ok=True)
     facts.write(folder)
+    tf.saved_model.save(module, str(folder), signatures={DEFAULT_SIGNATURE: module.serve})
+
+
+def _check_names(facts: NetworkFacts, maps: int | None) -> None:
+    names = facts.options.get("names")
+    count = len(names.split(",")) if names else None
+    if None not in (count, maps) and count != maps:
+        raise AdapterError(
+            f"{facts.framework}'s configuration: expected {maps} names, one for each map of the "
+            f"network, got {count}: {names}; it is of another network"
+        )

@@ -27,7 +27,7 @@ def adapt() -> None:
     """
 
 
-@adapt.command()
+@adapt.command(short_help="A network of SLEAP 1.x.")
 @click.argument("source", type=_FOLDER)
 @_out_option
 @options.json_option
@@ -46,7 +46,7 @@ def sleap(source: Path, out: Path, as_json: bool) -> None:
     write_and_tell(out, lambda: adapt_sleap(model, out), as_json=as_json)
 
 
-@adapt.command()
+@adapt.command(short_help="A network of DeepLabCut's TensorFlow engine.")
 @click.argument("source", type=_FOLDER)
 @_out_option
 @click.option(
@@ -71,7 +71,7 @@ def deeplabcut(source: Path, out: Path, offsets: bool, as_json: bool) -> None:
     write_and_tell(out, lambda: adapt_deeplabcut(model, out, offsets=offsets), as_json=as_json)
 
 
-@adapt.command()
+@adapt.command(short_help="A converted network of MMPose.")
 @click.argument("source", type=_FOLDER)
 @click.option(
     "--config",

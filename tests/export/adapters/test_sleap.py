@@ -224,6 +224,10 @@ def test_what_is_refused(tmp_path, refusal):
     assert "imagenet_mode 'caffe' is not supported" in said(config)
     other = pixels_network("CentroidConfmapsHead")
     assert "expected an output SingleInstanceConfmapsHead" in said(configuration(), other)
+    more = configuration(part_names=["A", "B", "C"])
+    network = pixels_network(HEADS["single_instance"])
+    assert "expected 2 names, one for each map of the network, got 3: A,B,C" in said(more, network)
+    assert not (tmp_path / "out").exists()
     (tmp_path / "model" / "best_model.h5").unlink()
     assert "without best_model.h5" in refusal(
         "adapt", "sleap", tmp_path / "model", "--out", tmp_path / "out"
