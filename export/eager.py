@@ -151,7 +151,8 @@ class Eager:
         if isinstance(module, Topdown):
             if not len(samples):
                 return np.zeros((0, module.options.max_instances, module.options.channels or 0))
-            looked_at = self._map_function(signature, module.maps_of)(tf.constant(samples))
+            maps_of = self._map_function(signature, partial(module.maps_of, signature))
+            looked_at = maps_of(tf.constant(samples))
             centroids, nodes, slots = (part.numpy() for part in looked_at)
             return instance_margins(centroids, nodes, slots, module.options)
         if not len(samples):

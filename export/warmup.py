@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from export.identity import WARMUP_FILE
-from export.image_cases import draw_images
+from export.image_cases import draw_images, png
 from export.maps import draw_maps
 from serving_config import wire
 from signatures.contract import (
@@ -136,7 +136,11 @@ def _input(tensor: TensorContract, maps: np.ndarray, contract: ModelContract) ->
     samples, sizes = len(maps), [size or 1 for size in tensor.static_shape[1:]]
     if tensor.dtype == "string":
         pictures = np.empty(samples, object)
-        pictures[:] = [blank_png(*_image_size(maps, image_options(contract)))] * samples
+        options = image_options(contract)
+        pictures[:] = [blank_png(*_image_size(maps, options))] * samples
+        if contract.name == "topdown":
+            # Without something to see, the second network would stay cold.
+            pictures[:] = [png(image) for image in draw_images(samples, options)]
         return pictures
     if tensor.shape[0] == "peaks":
         rows = _peaks(maps)
@@ -144,7 +148,6 @@ def _input(tensor: TensorContract, maps: np.ndarray, contract: ModelContract) ->
     if tensor.name == "images":
         options = image_options(contract)
         if contract.name == "topdown":
-            # Without something to see, the second network would stay cold.
             return draw_images(samples, options)
         return np.full((samples, *_image_size(maps, options), sizes[-1]), 128, np.uint8)
     if tensor.dtype == "uint8":

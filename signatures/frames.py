@@ -154,13 +154,16 @@ class Frames:
         assert self.content
         content = tf.constant(self.content, tf.int64)
         sizes = tf.shape(picture, out_type=tf.int64)[:2]
-        fixed = tf.constant([options.image_height, options.image_width], tf.float64)
-        fit = tf.reduce_min(fixed / tf.cast(sizes, tf.float64))
-        scale = fit * tf.constant(options.input_scale, tf.float64)
+        scale = self.fit(sizes) * tf.constant(options.input_scale, tf.float64)
         scaled = tf.minimum(scaled_sizes(sizes, scale), content)
         resized = tf.image.resize(picture[None], tf.cast(scaled, tf.int32))
         place = placement(options, sizes, scaled, scale[None])
         return self._finished(resized, scaled)[0], place.factor, place.shift
+
+    def fit(self, sizes: tf.Tensor) -> tf.Tensor:
+        """By what a picture of any size int64 [2] is scaled to fit the image size: float64 []."""
+        fixed = tf.constant([self._options.image_height, self._options.image_width], tf.float64)
+        return tf.reduce_min(fixed / tf.cast(sizes, tf.float64))
 
     def _finished(self, pixels: tf.Tensor, scaled: tf.Tensor) -> tf.Tensor:
         """Scaled pixels 0..255 with the network's channels, range and size."""

@@ -20,7 +20,7 @@ from signatures.frames import Frames, Placement, nominal_placement
 from signatures.network import Network
 from signatures.pictures import decode_each, decode_one, decoded
 from signatures.points import global_points, local_points
-from signatures.stages import HOST, Stages, Tensors, served
+from signatures.stages import Stages, Tensors, of_one_picture, served
 
 
 class Keypoints(tf.Module):
@@ -75,7 +75,12 @@ class Keypoints(tf.Module):
                     batched=images_batched,
                 )
                 if options.has_fixed_images
-                else Stages(self._picture, most=1)
+                else Stages(
+                    of_one_picture(
+                        self.contract.signature("encoded_images"), options, self._images
+                    ),
+                    most=1,
+                )
             )
             if options.with_maps:
                 self.stages["images_with_maps"] = Stages(
@@ -168,15 +173,3 @@ class Keypoints(tf.Module):
             tf.where(valid, confidences, tf.zeros([])),
             valid,
         )
-
-    def _picture(self, encoded: tf.Tensor) -> Outputs:
-        """One picture string [1] of any size; a bad one does not reach the network."""
-        options = self.options
-        with tf.device(HOST):
-            picture, ok = decode_one(encoded, options.image_channels, options.max_pixels)
-        outputs = self.contract.signature("encoded_images").outputs
-
-        def nothing() -> Outputs:
-            return tuple(tf.zeros([1, *t.static_shape[1:]], t.dtype) for t in outputs)
-
-        return tuple(tf.cond(ok, lambda: self._images(picture), nothing))

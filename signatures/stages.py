@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from signatures.batching import Outputs, batched, in_runs, no_samples
-from signatures.contract import KeypointOptions, SignatureContract
+from signatures.contract import ImageOptions, KeypointOptions, SignatureContract
+from signatures.pictures import decode_one
 from signatures.tracing import traced
 
 Tensors = tuple[tf.Tensor, ...]
@@ -84,3 +85,26 @@ def served(contract: SignatureContract, stages: Stages, options: KeypointOptions
         )
 
     return traced(contract, shaped, device=HOST)
+
+
+def of_one_picture(
+    contract: SignatureContract, options: ImageOptions, answer: Callable[[tf.Tensor], Outputs]
+) -> Callable[[tf.Tensor], Outputs]:
+    """Answers one picture string [1] of any size; a bad one does not reach the network.
+
+    Args:
+      contract: Of the signature, with outputs of fixed sizes.
+      options: How pictures are decoded.
+      answer: Images uint8 [1, any, any, c] to outputs.
+    """
+
+    def body(encoded: tf.Tensor) -> Outputs:
+        with tf.device(HOST):
+            picture, ok = decode_one(encoded, options.image_channels, options.max_pixels)
+
+        def nothing() -> Outputs:
+            return tuple(tf.zeros([1, *t.static_shape[1:]], t.dtype) for t in contract.outputs)
+
+        return tuple(tf.cond(ok, lambda: answer(picture), nothing))
+
+    return body

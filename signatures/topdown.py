@@ -19,16 +19,17 @@ from signatures.contract.topdown import node_contract
 from signatures.frames import Frames, Placement
 from signatures.gathering import gather_pixels, indices, nearest_pixels
 from signatures.network import Network, TwoNetworks
+from signatures.pictures import decode_each, decode_one, decoded
 from signatures.points import global_points, local_points
-from signatures.stages import Stages, served
+from signatures.stages import Stages, Tensors, of_one_picture, served
 
 
 class Topdown(tf.Module):
-    """The family's signature, traced with the input of its contract.
+    """The family's signatures, traced with the inputs of their contracts.
 
     Attributes:
       options: What was fixed.
-      contract: What is promised about the signature.
+      contract: What is promised about every signature.
       centroid_network: Images to one map of centroids.
       instance_network: Crops to one map for each node.
       stages: Signature name to how it works, as of `Keypoints`.
@@ -49,27 +50,47 @@ class Topdown(tf.Module):
         self.instance_network: Network = networks.instance
         self._centroid_frames = Frames(options.centroids, networks.centroid.channels)
         self._instance_frames = Frames(options.nodes, networks.instance.channels)
-        self.stages = {
-            "images": Stages(
-                self._images, most=options.max_batch, batched=options.images_batched_in_graph
-            )
+        joined: dict[str, Any] = {
+            "most": options.max_batch,
+            "batched": options.images_batched_in_graph,
         }
-        images = served(self.contract.signature("images"), self.stages["images"], options.centroids)
-        self.functions: dict[str, Any] = {"images": images, DEFAULT_SIGNATURE: images}
+        pictures = self.contract.signature("encoded_images")
+        self.stages = {
+            "images": Stages(self._images, **joined),
+            # Pictures of any size go through the networks one by one.
+            "encoded_images": Stages(self._from_inputs, self._fitted_pictures, **joined)
+            if options.has_fixed_images
+            else Stages(of_one_picture(pictures, options, self._images), most=1),
+        }
+        functions: dict[str, Any] = {
+            signature.name: served(signature, self.stages[signature.name], options.centroids)
+            for signature in self.contract.signatures
+        }
+        functions[DEFAULT_SIGNATURE] = functions[self.contract.default]
+        self.functions = functions
 
-    def maps_of(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def maps_of(self, signature: str, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The maps that one run looks at, to see how near its choices were to a tie.
 
         Args:
-          images: uint8 [N, Hi, Wi, c].
+          signature: `images` or `encoded_images`.
+          samples: The request, or a part of it: of pictures of any size one at a time. One that
+            cannot be decoded counts as black.
 
         Returns:
           Maps of centroids float32 [N, H, W, 1], maps of nodes float32 [P, h, w, C], and the
           slot of each of those int64 [P], sample times I plus instance.
         """
-        centroids = self._centroid_maps(images)
+        options = self.options
+        if signature == "images":
+            seen, scaled = self._inputs(samples)
+        elif options.has_fixed_images:
+            seen, scaled, *_ = self._fitted_pictures(samples)
+        else:
+            picture, _ = decode_one(samples, options.image_channels, options.max_pixels)
+            seen, scaled = self._inputs(picture)
+        centroids = self._centroid_maps(seen)
         present, peaks, _ = self._instances(centroids)
-        scaled, _ = self._instance_frames.inputs(images)
         slots = tf.where(present)[:, 0]
         # Networks are not asked about nothing: fused convolutions of an optimised graph refuse it.
         maps = tf.cond(
@@ -79,9 +100,12 @@ class Topdown(tf.Module):
         )
         return centroids, maps, slots
 
-    def _centroid_maps(self, images: tf.Tensor) -> tf.Tensor:
-        """The map of centroids float32 [N, H, W, 1]."""
-        inputs, _ = self._centroid_frames.inputs(images)
+    def _inputs(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the centroid network is given, and the scaled image that crops are cut from."""
+        return self._centroid_frames.inputs(images)[0], self._instance_frames.inputs(images)[0]
+
+    def _centroid_maps(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The map of centroids float32 [N, H, W, 1] of the network's input."""
         return tf.ensure_shape(self.centroid_network.run(inputs), [None, None, None, 1])
 
     def _maps(self, crops: tf.Tensor) -> tf.Tensor:
@@ -113,9 +137,51 @@ class Topdown(tf.Module):
 
     def _images(self, images: tf.Tensor) -> Outputs:
         """Images uint8 [N, Hi, Wi, c] to the outputs of the contract."""
+        inputs, scaled = self._inputs(images)
+        return self._found(scaled, *self._instances(self._centroid_maps(inputs)))
+
+    def _fitted_pictures(self, encoded: tf.Tensor) -> Tensors:
+        """Pictures string [N] to both networks' images, pixels of each per pixel, and good ones."""
         options = self.options
-        present, peaks, confidences = self._instances(self._centroid_maps(images))
-        scaled, _ = self._instance_frames.inputs(images)
+
+        def decode(picture: tf.Tensor) -> Tensors:
+            pixels = decoded(picture, options.image_channels, options.max_pixels)
+            fit = self._centroid_frames.fit(tf.shape(pixels, out_type=tf.int64)[:2])
+            inputs, scaled = (
+                frames.fitted(pixels)[0]
+                for frames in (self._centroid_frames, self._instance_frames)
+            )
+            return inputs, scaled, tf.cast(1 / fit, tf.float32)
+
+        def blank() -> Tensors:
+            frames = self._centroid_frames, self._instance_frames
+            return *(tf.zeros(one.input_shape) for one in frames), tf.zeros([])
+
+        tensors, ok = decode_each(encoded, decode, blank)
+        return *tensors, ok
+
+    def _from_inputs(
+        self, inputs: tf.Tensor, scaled: tf.Tensor, growth: tf.Tensor, ok: tf.Tensor
+    ) -> Outputs:
+        """Prepared pictures to the outputs of the contract, without instances where one was bad."""
+        present, peaks, confidences = self._instances(self._centroid_maps(inputs))
+        present &= tf.repeat(ok, self.options.max_instances)
+        confidences = tf.where(ok[:, None], confidences, tf.zeros([]))
+        points, *others = self._found(scaled, present, peaks, confidences)
+        return points * growth[:, None, None, None], *others
+
+    def _found(
+        self, scaled: tf.Tensor, present: tf.Tensor, peaks: tf.Tensor, confidences: tf.Tensor
+    ) -> Outputs:
+        """The nodes of instances.
+
+        Args:
+          scaled: float32 [N, h, w, c], what crops are cut from.
+          present: See `_instances`, as the others.
+          peaks: Likewise.
+          confidences: Likewise.
+        """
+        options = self.options
         # Only what holds an instance goes through the instance network.
         slots = tf.where(present)
         nodes = node_contract(options)

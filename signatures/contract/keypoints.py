@@ -132,15 +132,6 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
         margin=NETWORK_MARGIN,
     )
     images = images_input(options)
-    pictures = TensorContract(
-        name="encoded_images",
-        dtype="string",
-        shape=("samples",),
-        axes="sample",
-        units="bytes of a file",
-        meaning=f"JPEG or PNG of any size up to {options.max_pixels} pixels",
-        example=({"b64": base64.b64encode(blank_png(16, 16)).decode()},),
-    )
     rules: tuple[Rule, ...] = ()
     if not options.has_fixed_images:
         rules = (
@@ -161,7 +152,7 @@ def _of_images(options: KeypointOptions) -> tuple[SignatureContract, ...]:
             name="encoded_images",
             summary="The same for encoded pictures, each in its own pixels; a picture that cannot "
             "be decoded, or announces too many pixels, has nothing valid in its row.",
-            inputs=(pictures,),
+            inputs=(pictures_input(options),),
             outputs=_per_channel(options),
             rules=(AtMostSamples("encoded_images", options.max_samples),),
             batched=batched,
@@ -218,6 +209,19 @@ def images_input(options: KeypointOptions | TopdownOptions) -> TensorContract:
         example=_example(
             (options.image_height or 64, options.image_width or 64, options.image_channels), 200
         ),
+    )
+
+
+def pictures_input(options: KeypointOptions | TopdownOptions) -> TensorContract:
+    """The input of encoded pictures."""
+    return TensorContract(
+        name="encoded_images",
+        dtype="string",
+        shape=("samples",),
+        axes="sample",
+        units="bytes of a file",
+        meaning=f"JPEG or PNG of any size up to {options.max_pixels} pixels",
+        example=({"b64": base64.b64encode(blank_png(16, 16)).decode()},),
     )
 
 

@@ -1,6 +1,6 @@
 """The contract of the model family `topdown`: images to the nodes of several instances.
 
-Axis 0 of the input and every output is the sample, outputs have a fixed width and are finite, and
+Axis 0 of every input and output is the sample, outputs have a fixed width and are finite, and
 no value in one request can fail another.
 
 Legend of dimensions: `samples` N, `max_instances` I, `channels` C nodes, `image_height` Hi,
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from signatures.contract.keypoints import NETWORK_MARGIN, images_input
+from signatures.contract.keypoints import NETWORK_MARGIN, images_input, pictures_input
 from signatures.contract.rules import Rule
 from signatures.contract.signature import ModelContract, SignatureContract, Tolerance
 from signatures.contract.size_rules import AtMostPixels, AtMostSamples
@@ -27,6 +27,21 @@ def topdown_contract(options: TopdownOptions = TopdownOptions()) -> ModelContrac
             AtMostSamples("images", options.max_samples),
             AtMostPixels("images", options.max_pixels),
         )
+    batched = options.images_batched_in_graph or options.batching == "server"
+    tolerance = Tolerance(
+        limit=1e-2 * options.instance_stride / options.instance_scale,
+        unit="pixels",
+        measured=0.0,
+        reason="a network's sums are ordered differently in another batch or build; "
+        f"confidences within {NETWORK_MARGIN:g}; a choice whose margin is smaller may differ, "
+        "and is listed",
+        exact_on_same_build=False,
+        limits=(
+            ("confidences", NETWORK_MARGIN),
+            ("instance_confidences", NETWORK_MARGIN),
+        ),
+        margin=NETWORK_MARGIN,
+    )
     images = SignatureContract(
         name="images",
         summary="The nodes of the strongest instances: a crop around each peak of the centroid "
@@ -34,27 +49,24 @@ def topdown_contract(options: TopdownOptions = TopdownOptions()) -> ModelContrac
         inputs=(images_input(options),),
         outputs=_outputs(options),
         rules=rules,
-        batched=options.images_batched_in_graph or options.batching == "server",
-        tolerance=Tolerance(
-            limit=1e-2 * options.instance_stride / options.instance_scale,
-            unit="pixels",
-            measured=0.0,
-            reason="a network's sums are ordered differently in another batch or build; "
-            f"confidences within {NETWORK_MARGIN:g}; a choice whose margin is smaller may differ, "
-            "and is listed",
-            exact_on_same_build=False,
-            limits=(
-                ("confidences", NETWORK_MARGIN),
-                ("instance_confidences", NETWORK_MARGIN),
-            ),
-            margin=NETWORK_MARGIN,
-        ),
+        batched=batched,
+        tolerance=tolerance,
+    )
+    pictures = SignatureContract(
+        name="encoded_images",
+        summary="The same for encoded pictures, each in its own pixels; of a picture that cannot "
+        "be decoded, or announces too many pixels, there are no instances.",
+        inputs=(pictures_input(options),),
+        outputs=_outputs(options),
+        rules=(AtMostSamples("encoded_images", options.max_samples),),
+        batched=batched,
+        tolerance=tolerance,
     )
     return ModelContract(
         name="topdown",
         default="images",
         options=tuple(dataclasses.asdict(options).items()),
-        signatures=(images,),
+        signatures=(images, pictures),
     )
 
 
