@@ -33,7 +33,9 @@ class Oracle:
         # What is served in stages is compared with one stage after the other.
         self._stages: Mapping[str, Stages] = getattr(module, "stages", {})
         self._functions = {
-            name: once_traced(self._stages[name].whole) if name in self._stages else function
+            name: once_traced(self._stages[name].whole, contract.signature(name).inputs[0])
+            if name in self._stages
+            else function
             for name, function in module.functions.items()
         }
 
