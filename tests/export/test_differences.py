@@ -6,13 +6,21 @@ import copy
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from export import builder
 from export.builder import export_model
+from export.cli import main
 from export.differences import BreakingChangeError, differences_of
 from export.manifest import MANIFEST
 from signatures import PeakOps
-from signatures.contract import PEAK_OPS, Bounds, peak_ops_contract
+from signatures.contract import (
+    PEAK_OPS,
+    Bounds,
+    TopdownOptions,
+    peak_ops_contract,
+    topdown_contract,
+)
 
 BASE = json.loads(json.dumps(PEAK_OPS.as_dict()))
 
@@ -151,6 +159,43 @@ def test_each_change_has_its_kind(tmp_path, name):
     assert [c for c in changes if c.kind == kind and text in str(c)], [str(c) for c in changes]
     worst = "breaking" if kind == "breaking" else kind
     assert ("breaking" in {c.kind for c in changes}) == (worst == "breaking")
+
+
+EVERY_OUTPUT = {"points", "confidences", "valid", "instance_confidences"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "signatures", "tensors"),
+    [
+        ({"max_instances": 4}, {"images", "encoded_images"}, EVERY_OUTPUT),
+        ({"channels": 2}, {"images", "encoded_images"}, EVERY_OUTPUT - {"instance_confidences"}),
+        # The decoder takes the colours of a file away.
+        ({"grayscale": True}, {"images"}, {"images"}),
+        ({"centroid_pad_to": 32}, set(), set()),
+        ({"crop_size": 16}, set(), set()),
+        ({"names": "a,b,c"}, set(), set()),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_versions_of_topdown(tmp_path, chosen, signatures, tensors):
+    """What clients send or get breaks them; what only finds other points is numeric."""
+    options = {"image_height": 24, "image_width": 32, "crop_size": 12, "channels": 3}
+    versions = ("1", options), ("2", {**options, **chosen})
+    for version, its in versions:
+        contract = topdown_contract(TopdownOptions(**its)).as_dict()
+        write(tmp_path / "topdown" / version, contract, f"sha256:{version}")
+    changes = differences_of(*(tmp_path / "topdown" / version for version, _ in versions))
+    broken = {tuple(c.where.split()[::2]) for c in changes if c.kind == "breaking"}
+    served = {*signatures, "serving_default"} if signatures else set()
+    assert broken == {(signature, tensor) for signature in served for tensor in tensors}
+    (name,) = chosen
+    numeric = [str(c) for c in changes if c.kind == "numeric"]
+    assert len(numeric) == 1
+    assert f"options: {name} " in numeric[0]
+    arguments = ["--model", "topdown", "--model-root", str(tmp_path), "1", "2"]
+    told = CliRunner().invoke(main, ["versions", "diff", *arguments])
+    assert told.output.splitlines() == list(map(str, changes))
+    assert told.exit_code == (1 if signatures else 0)
 
 
 def test_other_weights_are_numeric_and_equal_versions_have_no_difference(tmp_path):
