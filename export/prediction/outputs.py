@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -113,8 +114,8 @@ class DeepLabCutCsv:
         width = len(names) * len(columns)
         individuals = [f"individual{slot + 1}" for slot in range(slots or 0)]
         repeats = 1 if slots is None else slots
-        self._width = repeats * width
-        self._csv.writerow(("scorer", *[SCORER] * self._width))
+        self._none = [[""] * width] * repeats
+        self._csv.writerow(("scorer", *[SCORER] * repeats * width))
         if slots is not None:
             self._csv.writerow(("individuals", *[one for one in individuals for _ in range(width)]))
         self._csv.writerow(("bodyparts", *[name for name in names for _ in columns] * repeats))
@@ -123,10 +124,11 @@ class DeepLabCutCsv:
     def write(self, first: int, reply: Reply) -> None:
         """See `Writer`."""
         for frame in range(len(reply.points)):
-            numbers = [number for mark in reply.marks(frame) for number in mark.numbers]
-            texts = ["" if np.isnan(number) else _text(number) for number in numbers]
-            # Slots without an instance are the last ones.
-            self._csv.writerow((first + frame, *texts, *[""] * (self._width - len(texts))))
+            slots = list(self._none)
+            for slot, marks in groupby(reply.marks(frame), lambda mark: mark.instance or 0):
+                numbers = [number for mark in marks for number in mark.numbers]
+                slots[slot] = ["" if np.isnan(number) else _text(number) for number in numbers]
+            self._csv.writerow((first + frame, *chain(*slots)))
 
     def close(self) -> None:
         """See `Writer`."""

@@ -77,6 +77,38 @@ def test_deeplabcuts_layout_of_several_animals(predict, given):
     assert lines[5] == f"1{',' * 27}"
 
 
+def test_an_individual_has_its_own_columns_whoever_else_is_there(predict, given, monkeypatch):
+    """Of a model whose second slot is filled and whose first is not."""
+    from . import fake_model
+
+    usual = fake_model.instances_of
+
+    def without_first(found):
+        slots = usual(found)
+        slots["instance_confidences"][:, 0] = 0
+        return slots
+
+    monkeypatch.setattr(fake_model, "instances_of", without_first)
+    lines = predict(given, "--format", "dlc").stdout.splitlines()
+    assert lines[6] == f"2{',' * 9},2.0,0.0,255.0,2.0,0.0,255.0,,,0.0{',' * 9}"
+    tidy = predict(given).stdout.splitlines()
+    assert [line.split(",")[:2] for line in tidy[1:]] == [["0", "1"]] * 3 + [["2", "1"]] * 3
+
+
+def test_a_failure_keeps_the_instances_that_are_done(given, model, predict):
+    refusals = iter([False, True])
+
+    def before(inputs):
+        if next(refusals, False):
+            raise ConnectionError
+
+    model.before = before
+    whole = predict(given, "--names", "nose,ear,tail", "--batch", 1, "--in-flight", 1)
+    assert whole.exit_code == 1
+    assert whole.stdout == "".join(TIDY.splitlines(keepends=True)[:7])
+    assert "the first frame is printed" in whole.stderr
+
+
 def test_deeplabcuts_layout_is_read_as_it_reads_its_own(predict, given, tmp_path):
     pandas = pytest.importorskip("pandas", reason="no pandas, with which DeepLabCut reads it")
     assert predict(given, "--format", "dlc", "--out", tmp_path / "p.csv").exit_code == 0
