@@ -78,7 +78,7 @@ def subject_of(directory: Path) -> Subject:
     manifest = read_manifest(directory)
     contract = contract_of(manifest)
     network = networks_of_version(directory) if needs_network(contract) else None
-    contents = {int(directory.name): manifest.get("content")} if directory.name.isdigit() else {}
+    contents = {int(directory.name): manifest["content"]} if directory.name.isdigit() else {}
     return Subject(contract, network, directory.parent, contents)
 
 
@@ -120,12 +120,12 @@ def verify_and_tell(
             console, subject, host, samples,
             version=version, exact=exact, timeout=timeout, observe=collector,
         )  # fmt: skip
-        held = None if asked is None else subject.contents.get(asked)
-        run = Run(asked, held, started, time.monotonic() - start)
-    content = report_of(report, subject.contract, host, samples.maps, maps_path, run)
+        content = None if asked is None else subject.contents.get(asked)
+        run = Run(asked, content, started, time.monotonic() - start)
+    data = report_of(report, subject.contract, host, samples.maps, maps_path, run)
     if as_json:
         # Also where answers differ: that is what was asked.
-        print_json(content)
+        print_json(data)
     else:
         print_report(report, console)
     if report_path:
@@ -134,9 +134,9 @@ def verify_and_tell(
             from export.reporting.verification_page import verification_page
 
             pictured = collector.pictured() if collector else []
-            return verification_page(content, subject.contract, pictured)
+            return verification_page(data, subject.contract, pictured)
 
-        write_report(report_path, content, page)
+        write_report(report_path, data, page)
         console.print(f"report: {report_path}")
     report.raise_if_different()
     how = (

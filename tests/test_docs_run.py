@@ -66,6 +66,7 @@ def files(tmp_path_factory, networks):
     pictures = np.random.default_rng(0).integers(0, 50, (3, 64, 80, 3), np.uint8)
     pictures[:, 20:30, 40:52] = 250
     frames.save_video(folder / "clip.mp4", pictures)
+    np.savez(folder / "maps.npz", confmaps=draw_maps(2, 16, 32, 2)[0])
     maps = draw_maps(2, 32, 32, 3)[0]
     np.savez(folder / "labelled.npz", confmaps=maps, gt_cm=np.full((2, 3, 2), 16.0))
     return folder

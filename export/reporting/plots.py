@@ -189,5 +189,5 @@ def _draw(axes: Any, mark: Mark, number: int, *, size: float) -> None:
     (x, y), *_ = mark.places
     axes.annotate(
         str(number), (x, y), xytext=(0.75 * size, 0.55 * size), textcoords="offset points",
-        color=_RING, fontsize=8, path_effects=outline, annotation_clip=True,
+        color=_RING, fontsize=8, path_effects=outline, annotation_clip=True, clip_on=True,
     )  # fmt: skip

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from export.reporting.page import NOTHING, count, render, short, ulps
-from export.reporting.pictured import Mark, Pictured, Place
-from export.reporting.plots import latency_plot, points_picture, span
+from export.reporting.page import count, render, short
+from export.reporting.pictured import Pictured
+from export.reporting.pictures import EAGER, picture_context
+from export.reporting.plots import latency_plot, span
 from signatures.contract import DEFAULT_SIGNATURE, ModelContract, SignatureContract
 
 # Of one signature, before the list of all.
 _SHOWN = 4
-EAGER = "eager"
 
 
 def verification_page(
@@ -40,7 +40,7 @@ def verification_context(
     """What the template shows."""
     pictures: dict[str, list[dict[str, Any]]] = {}
     for shown in pictured:
-        pictures.setdefault(shown.signature, []).append(_picture(shown, contract))
+        pictures.setdefault(shown.signature, []).append(picture_context(shown, contract))
     every = [case["eager_ms"] for case in content["cases"]]
     every += [served["ms"] for case in content["cases"] for served in case["served"]]
     times = [number for number in every if number is not None]
@@ -238,59 +238,6 @@ def _first_faults(signature: dict[str, Any]) -> dict[str, Any]:
         "more": len(faults[_SHOWN:]),
         "pictures": signature["differing_pictures"],
     }
-
-
-def _picture(shown: Pictured, contract: ModelContract) -> dict[str, Any]:
-    """A picture with its caption, its table, and its words for whoever does not see it."""
-    name = f"{shown.signature}, case {shown.case}, sample {shown.sample}"
-    is_map = shown.picture.ndim == 2
-    what = "The highest of all channels' maps" if is_map else "The picture that was sent"
-    left_out = shown.points - len(shown.marks)
-    number = len(shown.marks)
-    same = sum(mark.apart == 0 for mark in shown.marks)
-    units = {tensor.units for tensor in contract.signature(shown.signature).outputs}
-    return {
-        "name": name,
-        "uri": points_picture(shown),
-        "differs": shown.apart > 0,
-        "alt": f"{what} of {name}, with {number} numbered points. In {same} of them the served "
-        "point is the eager one; the table beneath has their coordinates.",
-        "caption": f"Case {shown.case}, sample {shown.sample}. {what}; a ring is the eager point, "
-        "an orange cross the served one, enlarged beneath."
-        + (f" {left_out} more points are not shown." if left_out else ""),
-        "unit": "Pixels of the image." if "pixels of the image" in units else "Pixels of the map.",
-        "marks": [
-            {"number": at, "label": mark.label, "rows": _rows(mark)}
-            for at, mark in enumerate(shown.marks, start=1)
-        ],
-    }
-
-
-def _rows(mark: Mark) -> list[dict[str, str | None]]:
-    """Eager, then each served answer that differs from another; one row where all are equal."""
-    if mark.apart == 0:
-        return [_row("all", mark.eager, "0", "0")]
-    return [
-        _row(EAGER, mark.eager, NOTHING, NOTHING),
-        *(
-            _row(served.transports, served.place, short(served.apart), ulps(served.ulps))
-            for served in mark.served
-        ),
-    ]
-
-
-def _row(who: str, place: Place | None, apart: str, distance: str) -> dict[str, str | None]:
-    x, y = (None, None) if place is None else (_exact(place[0]), _exact(place[1]))
-    return {"who": who, "x": x, "y": y, "apart": apart, "ulps": distance}
-
-
-def _exact(number: np.float32) -> str:
-    """The shortest text that is this number and no other.
-
-    >>> _exact(np.float32(0.1))
-    '0.1'
-    """
-    return np.format_float_positional(number, trim="-")
 
 
 def _anchor(key: str) -> str:
