@@ -97,12 +97,14 @@ def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
     model, server, maps = content["model"], content["server"], content["maps"]
     samples, height, width, channels = maps["shape"]
     source = "drawn Gaussians with noise" if maps["source"] == "drawn" else maps["source"]
-    asked = _listed(filter(None, (server["grpc"], server["rest"])))
+    # A running server is called by its address.
+    addresses = [at for at in (server["grpc"], server["rest"]) if at and at not in server["name"]]
+    asked = f"; {_listed(addresses)}" if addresses else ""
     version = "" if model["version"] is None else f" version {model['version']}"
     return [
         ("model", f"{model['name']}{version}"),
         ("content", model["content"] or "not known: the version is not in a --model-root here"),
-        ("server", f"{server['name']}; {asked}"),
+        ("server", f"{server['name']}{asked}"),
         (
             "maps",
             f"{source}: {samples} samples, {height} x {width} pixels, {channels} channels",

@@ -15,6 +15,7 @@ from export.builder import write_saved_model
 from export.cases import make_cases
 from export.eager import Eager
 from export.hosting import Host
+from export.manifest import write_manifest
 from export.maps import draw_maps
 from export.reporting.pictured import Collector
 from export.reporting.verification import Run, report_of
@@ -139,12 +140,14 @@ def test_what_differs_comes_first_and_is_pictured(expected, tmp_path, check_page
 
 @pytest.fixture(scope="module")
 def wrong_server(tmp_path_factory):
-    """A model root, and a server that hosts another model under its name."""
+    """A model root, of which the manifest is enough, and a server of another model."""
     root = tmp_path_factory.mktemp("roots")
-    for name, options in (("ours", OURS), ("theirs", THEIRS)):
-        directory = root / name / "keypoints" / "1"
-        directory.mkdir(parents=True)
-        write_saved_model(Keypoints(options), directory)
+    ours, theirs = (root / name / "keypoints" / "1" for name in ("ours", "theirs"))
+    ours.mkdir(parents=True)
+    (ours / "saved_model.pb").touch()
+    write_manifest(ours, CONTRACT, content="sha256:4567", tensorflow_version="2.20")
+    theirs.mkdir(parents=True)
+    write_saved_model(Keypoints(THEIRS), theirs)
     with ModelServer("keypoints", root / "theirs" / "keypoints") as server:
         yield root / "ours", server
 
@@ -167,14 +170,13 @@ def test_the_command_on_another_model_than_ours(wrong_server, tmp_path, check_pa
     assert done.returncode == 1, done.stderr
     assert f"report: {page}" in done.stderr
     told = json.loads(done.stdout)
-    assert told["model"]["version"] == 1
-    assert told["model"]["content"].startswith("sha256:")
+    assert told["model"] == {"name": "keypoints", "version": 1, "content": "sha256:4567"}
     assert told["seconds"] > 0
     assert told["distinct_cases"] == len(told["cases"])
     shown = check_page(page, "Served differs from eager")
     assert shown.images[0]["alt"].startswith("The highest of all channels' maps")
     assert str(tmp_path / "maps.npz") in shown.text
-    assert told["model"]["content"] in shown.text
+    assert "sha256:4567" in shown.text
     (row,) = told["transports"]
     assert f"{row['wrong_outputs']} answers differ" in shown.text
 
