@@ -120,7 +120,8 @@ def test_what_differs_comes_first_and_is_pictured(expected, tmp_path, check_page
     assert [(row["transport"], row["wrong_outputs"]) for row in content["transports"]] == [
         ("gRPC", 0), ("REST", 4),
     ]  # fmt: skip
-    first, *_ = [shown for shown in pictured if shown.signature == "quantized"]
+    first, plain = [shown for shown in pictured if shown.signature == "quantized"]
+    assert (first.case, plain.case) == ("two", "maps")
     moved, *_ = first.marks
     assert moved.apart in (2, np.inf)
     assert [served.transports for served in moved.served] == ["gRPC", "REST"]
