@@ -188,3 +188,18 @@ def test_a_reply_of_other_shapes_is_one_sentence(predict, given, model, monkeypa
         "[3, 2, 3], instance_confidences [3, 2], got confidences [3, 3], instance_confidences "
         "[3, 2], points [3, 3, 2], valid [3, 3]; name another signature with --signature\n"
     )
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3, 1)], ids=str)
+def test_confidences_of_other_frames_are_none_of_these(predict, given, monkeypatch, shape):
+    from . import fake_model
+
+    usual = fake_model.instances_of
+
+    def other(found):
+        return {**usual(found), "instance_confidences": np.ones(shape, np.float32)}
+
+    monkeypatch.setattr(fake_model, "instances_of", other)
+    done = predict(given)
+    assert done.exit_code == 1
+    assert f"got confidences [3, 3, 3], instance_confidences {list(shape)}" in done.stderr

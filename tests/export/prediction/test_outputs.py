@@ -223,3 +223,22 @@ def test_an_existing_file_is_written_over(predict, given, tmp_path):
     out.write_text("something long that was there before\n" * 99)
     assert predict(given, "--out", out).exit_code == 0
     assert out.read_text() == csv(rows(range(3)))
+
+
+def test_files_of_pictures_are_those_that_are_done(predict, model, tmp_path):
+    """Where the second request fails: as many names of files as points."""
+    files = [save_picture(tmp_path / f"{name}.png", images(1)[0]) for name in "ab"]
+    failures = iter([False, True])
+
+    def before(inputs):
+        if next(failures, True):
+            raise ValueError
+
+    model.before = before
+    done = predict(
+        tmp_path, "--out", tmp_path / "p.npz", "--batch", 1, "--in-flight", 1, "--retry-for", 0
+    )
+    assert done.exit_code == 1
+    with np.load(tmp_path / "p.npz") as found:
+        assert found["files"].tolist() == [str(files[0])]
+        assert len(found["points"]) == 1
