@@ -25,6 +25,7 @@ from serving_config.programs import EMBEDDED_HOST
 
 from .conftest import load_module
 from .docs_pages import PAGES, commands
+from .export.adapters import deeplabcut_folder, mmpose_network, sleap_folder
 
 # By whom a command is run that would take minutes here, or take the place of this process.
 ELSEWHERE = {
@@ -74,19 +75,17 @@ def files(tmp_path_factory, networks):
 
 def write_networks_of_others(folder):
     """What SLEAP, DeepLabCut and a conversion of MMPose leave, as the adapters' tests write it."""
-    sleap, deeplabcut, mmpose = (
-        load_module(TESTS / "export" / "adapters" / f"test_{name}.py")
-        for name in ("sleap", "deeplabcut", "mmpose")
-    )
     (folder / "models").mkdir()
     for kind, parts in (("single_instance", 2), ("centroid", 1), ("centered_instance", 2)):
-        head = sleap.pixels_network(sleap.HEADS[kind], parts=parts)
-        sleap.write(folder / "models" / f"240101.{kind}", sleap.configuration(kind), head)
+        head = sleap_folder.pixels_network(sleap_folder.HEADS[kind], parts=parts)
+        sleap_folder.write(
+            folder / "models" / f"240101.{kind}", sleap_folder.configuration(kind), head
+        )
     (folder / "exported-models").mkdir()
     name = "DLC_task_resnet_50_iteration-0_shuffle-1"
-    deeplabcut.write(folder / "exported-models" / name)
-    mmpose.save(folder / "converted", mmpose.every_fourth_pixel)
-    mmpose.write_config(folder, mmpose.configuration())
+    deeplabcut_folder.write(folder / "exported-models" / name)
+    mmpose_network.save(folder / "converted", mmpose_network.every_fourth_pixel)
+    mmpose_network.write_config(folder, mmpose_network.configuration())
 
 
 class Reader:

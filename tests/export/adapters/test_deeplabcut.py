@@ -6,62 +6,17 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
-import yaml
 
-STRIDE, UNIT = 8, 7.2801
-MEAN = np.array([123.68, 116.779, 103.939], np.float32)
-NAMES = ["nose", "tail base"]
+from .deeplabcut_folder import MEAN, STRIDE, UNIT, targets_of, write
 
 
 def stub(images):
-    """What the graph computes, in NumPy: logits and offsets at the middle of every cell.
-
-    Maps have an even number of rows and columns, as networks with a stride of 16 inside make them.
-    """
+    """What `cells_of` computes, in NumPy: logits and offsets at the middle of every cell."""
     rows, cols = (-(-size // 16) * 2 for size in images.shape[1:3])
     padded = np.zeros((len(images), rows * STRIDE, cols * STRIDE, 3), np.float32)
     padded[:, : images.shape[1], : images.shape[2]] = images
     cells = padded[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE] - MEAN
     return cells[..., :2] / 32, cells[..., [2, 2, 2, 1]] * np.float32([0.01, -0.01, 0.004, 0.01])
-
-
-def write_graph(path, layer="block4"):
-    """The same as a frozen graph with DeepLabCut's names; all else is the original's scaffolding."""
-    graph = tf.Graph()
-    with graph.as_default():
-        images = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3], "Placeholder")
-        size = tf.shape(images)[1:3]
-        more = -(-size // 16) * 16 - size
-        zero = tf.zeros([], tf.int32)
-        pads = tf.reshape(tf.stack([zero, zero, zero, more[0], zero, more[1], zero, zero]), [4, 2])
-        padded = tf.pad(images, pads)
-        cells = padded[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE] - tf.constant(MEAN)
-        logits = tf.identity(cells[..., :2] / 32, f"pose/part_pred/{layer}/BiasAdd")
-        picked = tf.gather(cells, [2, 2, 2, 1], axis=3)
-        factors = tf.constant([0.01, -0.01, 0.004, 0.01])
-        offsets = tf.multiply(picked, factors, f"pose/locref_pred/{layer}/BiasAdd")
-        pose = tf.concat([tf.sigmoid(logits), offsets], 3, "concat_1")
-    assert pose.name == "concat_1:0"
-    path.write_bytes(graph.as_graph_def().SerializeToString())
-
-
-def write(folder, **changed):
-    folder.mkdir(exist_ok=True)
-    layer = changed.pop("layer", "block4")
-    config = {
-        "all_joints_names": NAMES,
-        "stride": float(STRIDE),
-        "mean_pixel": MEAN.tolist(),
-        "location_refinement": True,
-        "locref_stdev": UNIT,
-        "dataset_type": "imgaug",
-        "net_type": "resnet_50",
-        **changed,
-    }
-    (folder / "pose_cfg.yaml").write_text(yaml.safe_dump(config))
-    write_graph(folder / "snapshot-1000.pb", layer)
-    return folder
 
 
 def deeplabcuts_points(images, *, offsets=True):
@@ -111,6 +66,23 @@ def test_without_offsets_points_are_the_middles_of_cells(tmp_path, adapted, answ
     np.testing.assert_array_equal(points, wanted)
     whole, _ = deeplabcuts_points(images)
     assert np.abs(points - whole).max() > 5
+
+
+def test_what_is_lost_without_offsets(tmp_path, adapted, answers, tell):
+    """Answers as trained: scores are the same on a disc, so that its largest may be anywhere."""
+    folder = write(tmp_path / "exported", answers=targets_of)
+    images = np.zeros((500, 96, 96, 3), np.uint8)
+    images[:, 0, :2, :2] = np.random.default_rng(0).integers(24, 73, (500, 2, 2))
+    errors = {}
+    for option in ("--offsets", "--no-offsets"):
+        adapted("deeplabcut", folder, "--out", tmp_path / option, option)
+        points, _ = answers(tmp_path / option, images)
+        errors[option] = np.linalg.norm(points - images[:, 0, :2, :2], axis=-1)
+    assert errors["--offsets"].max() < 1e-3
+    nearest, outermost = errors["--no-offsets"].mean(axis=0)
+    tell(f"without offsets: {nearest:.1f} pixels if nearest cells score most, {outermost:.1f} else")
+    assert 2.9 < nearest < 3.2
+    assert 14 < outermost < 17
 
 
 def test_a_network_without_offsets(tmp_path, adapted, answers):
