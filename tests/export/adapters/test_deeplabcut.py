@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from .deeplabcut_folder import MEAN, STRIDE, UNIT, targets_of, write
 
