@@ -41,6 +41,7 @@ HELPERS = {
     "pictures.decoded": "one JPEG or PNG, its header first",
     "points.global_points": "the global peaks of keypoints models",
     "points.local_points": "the local peaks of keypoints models",
+    "stages.of_one_picture": "one encoded picture of any size, a bad one without the network",
     "stages.served": "a signature of samples: guarded, batched, in runs",
     "topdown.cut": "crops of all channels, for whole models",
     "tracing.tensor_spec": "a contract's input as a spec",
