@@ -110,17 +110,8 @@ class _Window:
         return tf.matmul(parameters, self.regressors, transpose_b=True)
 
 
-def _offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> tf.Tensor:
-    """The peak of the Gaussian fitted to each window.
-
-    Args:
-      values: float32 [P, w*w].
-      inside: bool [P, w*w], pixels of the image.
-      window_length: int64 [].
-
-    Returns:
-      float32 [P, 2] (dy, dx) in pixels, inside the window; 0 where the fit has no maximum.
-    """
+def _fit(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> tf.Tensor:
+    """`gaussian_offsets`, one operation after another."""
     window = _Window(window_length)
     usable = inside & tf.math.is_finite(values)
     numbers = tf.where(usable, values, tf.zeros([]))
@@ -154,10 +145,10 @@ def _offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> 
     return tf.where(good[:, None], offsets, tf.zeros([]))
 
 
-# A fit is a thousand operations. Graphs call one function of them, traced once in a process: a
+# A fit is six hundred operations. Graphs call one function of them, traced once in a process: a
 # `keypoints` model with a network would hold ten copies.
-_called = tf.function(
-    _offsets,
+_fit_in_graphs = tf.function(
+    _fit,
     input_signature=[
         tf.TensorSpec([None, None], tf.float32),
         tf.TensorSpec([None, None], tf.bool),
@@ -168,9 +159,18 @@ _called = tf.function(
 
 
 def gaussian_offsets(values: tf.Tensor, inside: tf.Tensor, window_length: tf.Tensor) -> tf.Tensor:
-    """See `_offsets`; eagerly one operation after another, in a graph a function of its own."""
-    function = _offsets if tf.executing_eagerly() else _called
-    return function(values, inside, window_length)
+    """The peak of the Gaussian fitted to each window.
+
+    Args:
+      values: float32 [P, w*w].
+      inside: bool [P, w*w], pixels of the image.
+      window_length: int64 [].
+
+    Returns:
+      float32 [P, 2] (dy, dx) in pixels, inside the window; 0 where the fit has no maximum.
+    """
+    fit = _fit if tf.executing_eagerly() else _fit_in_graphs
+    return fit(values, inside, window_length)
 
 
 @guarded(PEAK_OPS.signature("refine_peaks_gaussian"))

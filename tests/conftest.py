@@ -137,21 +137,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Figures(config), "peakserve-figures")
 
 
-# Their files share models, which one process makes once. It is the first folder: as a last one, one
+# Its files share models, which one process makes once. It is the first folder: as a last one, that
 # process would end long after the others.
-_SHARING_FOLDERS = ("tests/chaos/",)
-# Its tests take long, share nothing, and come last.
+_ONE_PROCESS = "tests/chaos/"
+# Its tests take long, share nothing, and come last: each is given to whichever process is free.
 _EACH_ALONE = "tests/test_docs_run.py::"
 
 
 class _ByFixtures(LoadFileScheduling):
-    """A file is the work of one process, and so is a folder whose files share what is slow."""
+    """A file is the work of one process, but for what shares much and what shares nothing."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(_EACH_ALONE):
             return nodeid
-        folders = (folder for folder in _SHARING_FOLDERS if nodeid.startswith(folder))
-        return next(folders, super()._split_scope(nodeid))
+        return _ONE_PROCESS if nodeid.startswith(_ONE_PROCESS) else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,6 +10,7 @@ Legend of dimensions: `samples` N, `max_instances` I, `channels` C nodes, `image
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from signatures.contract.keypoints import NETWORK_MARGIN, images_input, pictures_input
 from signatures.contract.rules import Rule
@@ -42,25 +43,23 @@ def topdown_contract(options: TopdownOptions = TopdownOptions()) -> ModelContrac
         ),
         margin=NETWORK_MARGIN,
     )
-    images = SignatureContract(
+    # The same outputs, whatever form the images have.
+    signature = functools.partial(
+        SignatureContract, outputs=_outputs(options), batched=batched, tolerance=tolerance
+    )
+    images = signature(
         name="images",
         summary="The nodes of the strongest instances: a crop around each peak of the centroid "
         "network's map, and the global peak of every channel of the instance network's maps.",
         inputs=(images_input(options),),
-        outputs=_outputs(options),
         rules=rules,
-        batched=batched,
-        tolerance=tolerance,
     )
-    pictures = SignatureContract(
+    pictures = signature(
         name="encoded_images",
         summary="The same for encoded pictures, each in its own pixels; of a picture that cannot "
         "be decoded, or announces too many pixels, there are no instances.",
         inputs=(pictures_input(options),),
-        outputs=_outputs(options),
         rules=(AtMostSamples("encoded_images", options.max_samples),),
-        batched=batched,
-        tolerance=tolerance,
     )
     return ModelContract(
         name="topdown",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,10 +19,8 @@ from signatures import PeakOps
 from signatures.contract import KeypointOptions
 from signatures.keypoints import Keypoints
 
+from ..command_line import peakserve
 from ..conftest import load_module
-
-ROOT = Path(__file__).parents[2]
-
 
 MODELS = load_module(Path(__file__).with_name("broken_models.py"))
 # Found only where this TensorFlow has no GPU kernels at all.
@@ -111,28 +106,16 @@ def test_a_model_with_an_error_is_not_published(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("saved_model.pb"))
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "export", "doctor", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_the_command_says_it_and_exits_accordingly(tmp_path, published):
     page, data = tmp_path / "page.html", tmp_path / "report.json"
-    done = run(published.parent, "--gpu", "--report", page)
+    done = peakserve("doctor", published.parent, "--gpu", "--report", page)
     assert done.returncode == 0, done.stderr
     assert f"report: {page}" in done.stdout
     assert page.read_text().startswith("<!doctype html>")
     assert f"0 errors, 0 warnings, 2 notes: {published}" in done.stdout
     assert "refine_peaks_gaussian: arguments in host memory: " in done.stdout
     MODELS.without_variables(tmp_path / "3")
-    done = run(tmp_path, "--json", "--report", data)
+    done = peakserve("doctor", tmp_path, "--json", "--report", data)
     assert done.returncode == 1
     report = json.loads(done.stdout)
     assert json.loads(data.read_text()) == report

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +10,12 @@ from export.doctor.findings import CODES, ERROR, INFO, SEVERITIES, WARNING
 from export.reporting.doctor_page import doctor_page
 from export.reporting.environment import environment
 
-ROOT = Path(__file__).parents[3]
-
-
-def doctor(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "export", "doctor", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from ...command_line import peakserve
 
 
 def test_the_command_on_a_sound_model(published, tmp_path, check_page):
     report = tmp_path / "report.html"
-    done = doctor(published, "--gpu", "--report", report, "--json")
+    done = peakserve("doctor", published, "--gpu", "--report", report, "--json")
     assert done.returncode == 0, done.stderr
     assert f"report: {report}" in done.stderr
     told = json.loads(done.stdout)
@@ -49,7 +33,7 @@ def test_the_command_on_a_sound_model(published, tmp_path, check_page):
 def test_the_command_on_a_damaged_model_writes_json(tmp_path):
     (tmp_path / "3").mkdir()
     report = tmp_path / "report.json"
-    done = doctor(tmp_path, "--report", report)
+    done = peakserve("doctor", tmp_path, "--report", report)
     assert done.returncode == 1
     assert done.stdout.endswith(f"report: {report}\n")
     told = json.loads(report.read_text())
