@@ -20,9 +20,18 @@ from serving_config.errors import InvalidReplyError
 ROOT = Path(__file__).parents[2]
 
 
+# As from a terminal: what a shell starts in the background, such as this run, ignores SIGINT, and so
+# do its children.
+FROM_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("export", run_name="__main__", alter_sys=True)
+"""
+
+
 def start(*arguments, **environment):
     return subprocess.Popen(
-        [sys.executable, "-m", "export", *map(str, arguments)],
+        [sys.executable, "-c", FROM_A_TERMINAL, *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
