@@ -33,6 +33,9 @@ from serving_config.tls import ClientTls
 from signatures.contract import ModelContract
 from signatures.network import Networks
 
+# [N, H, W, C]
+_DRAWN = (2, 40, 48, 3)
+
 
 def new_console(*, stderr: bool = False) -> Console:
     """A console that neither colours numbers nor breaks paths."""
@@ -223,8 +226,8 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def read_or_draw(path: Path | None, contract: ModelContract, console: Console) -> Samples:
-    """The samples of a file, or drawn ones; says which."""
-    maps = draw_maps()[0] if path is None else load_maps(path)
+    """The samples of a file, or drawn ones of the model's own size; says which."""
+    maps = draw_maps(*_drawn_shape(contract))[0] if path is None else load_maps(path)
     source = "drawn Gaussians with noise" if path is None else str(path)
     samples, height, width, channels = maps.shape
     console.print(
@@ -235,6 +238,16 @@ def read_or_draw(path: Path | None, contract: ModelContract, console: Console) -
         text = "drawn" if images is None else f"{path}, {len(images)} samples"
         console.print(f"images: {text}")
     return Samples(maps, images)
+
+
+def _drawn_shape(contract: ModelContract) -> list[int]:
+    """Small maps, but for what the model fixes."""
+    for key in contract.signature_keys():
+        for tensor in contract.signature(key).inputs:
+            if tensor.name == "confmaps":
+                fixed = zip(tensor.static_shape, _DRAWN, strict=True)
+                return [size or usual for size, usual in fixed]
+    return list(_DRAWN)
 
 
 @contextmanager

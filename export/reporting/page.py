@@ -67,11 +67,14 @@ def short(number: float | None) -> str:
 def ulps(number: float | None) -> str:
     """A distance in representable numbers; a dash where it has no meaning.
 
-    >>> ulps(262144.0), ulps(0.5), ulps(float("nan")) == NOTHING
-    ('262,144', '0.5', True)
+    >>> ulps(262144.0), ulps(0.5), ulps(2138608689.0), ulps(float("nan")) == NOTHING
+    ('262,144', '0.5', '2.1e+09', True)
     """
     if number is None or math.isnan(number):
         return NOTHING
+    # Of what is wrong beyond doubt, all digits would only widen the table.
+    if number >= 1e6:
+        return f"{number:.2g}"
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 

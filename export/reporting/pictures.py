@@ -31,6 +31,7 @@ def picture_context(shown: Pictured, contract: ModelContract) -> dict[str, Any]:
         "point is the eager one; the table beneath has their coordinates.",
         "caption": f"Case {shown.case}, sample {shown.sample}. {what}; a ring is the eager point, "
         "an orange cross the served one, enlarged beneath."
+        + (" Violet pixels are no numbers." if is_map and np.isnan(shown.picture).any() else "")
         + (f" {left_out} more points are not shown." if left_out else ""),
         "unit": "Pixels of the image" if "pixels of the image" in units else "Pixels of the map",
         "marks": [
@@ -44,10 +45,16 @@ def _rows(mark: Mark) -> list[dict[str, str | None]]:
     """Eager, then each served answer that differs from another; one row where all are equal."""
     if mark.apart == 0:
         return [_row("all", mark.eager, "0", "0")]
+    is_one = len(mark.served) == 1
     return [
         _row(EAGER, mark.eager, NOTHING, NOTHING),
         *(
-            _row(served.transports, served.place, short(served.apart), ulps(served.ulps))
+            _row(
+                "served" if is_one else served.transports,
+                served.place,
+                short(served.apart),
+                ulps(served.ulps),
+            )
             for served in mark.served
         ),
     ]

@@ -42,6 +42,8 @@ _RING, _CROSS, _OUTLINE = "#ffffff", "#ff8c1a", "#101010"
 _NO_NUMBER, _OUTSIDE = "#7a5c8c", "#8f9aa3"
 # Half a zoom's side, in pixels of a map; a picture's in parts of its longer side.
 _ZOOM, _ZOOM_PART = 4.5, 0.06
+# The same where points are far apart, in parts of their distance.
+_AROUND = 0.75
 
 
 def span(milliseconds: Sequence[float]) -> tuple[float, float]:
@@ -124,9 +126,9 @@ def points_picture(pictured: Pictured) -> str:
     side = _MAP_WIDTH / _ZOOMS
     figure = Figure(figsize=(_MAP_WIDTH, tall + side), dpi=_DPI)
     total = tall + side
-    wide = tall * width / height
-    left = (_MAP_WIDTH - wide) / 2 / _MAP_WIDTH
-    whole = figure.add_axes((left, side / total, wide / _MAP_WIDTH, tall / total))
+    broad = tall * width / height
+    left = (_MAP_WIDTH - broad) / 2 / _MAP_WIDTH
+    whole = figure.add_axes((left, side / total, broad / _MAP_WIDTH, tall / total))
     _show(whole, pictured)
     for number, mark in enumerate(pictured.marks, start=1):
         _draw(whole, mark, number, size=7)
@@ -136,12 +138,15 @@ def points_picture(pictured: Pictured) -> str:
     for at, mark in enumerate(zoomed):
         panel = figure.add_axes((at / _ZOOMS + 0.008, 0.0, 1 / _ZOOMS - 0.016, 0.96 * side / total))
         _show(panel, pictured)
-        x, y = mark.places[0]
-        panel.set_xlim(x - half, x + half)
-        panel.set_ylim(y + half, y - half)
+        # What was served may be far away: both are inside.
+        places = np.array(mark.places, np.float64)
+        x, y = (places.min(axis=0) + places.max(axis=0)) / 2
+        wide = max(half, _AROUND * np.ptp(places, axis=0).max())
+        panel.set_xlim(x - wide, x + wide)
+        panel.set_ylim(y + wide, y - wide)
         for number, other in enumerate(pictured.marks, start=1):
             # Numbers only of points inside.
-            near = [(u, v) for u, v in other.places if max(abs(u - x), abs(v - y)) < half]
+            near = [(u, v) for u, v in other.places if max(abs(u - x), abs(v - y)) < wide]
             if near:
                 _draw(panel, other, number, size=11)
     figure.patch.set_alpha(0)
@@ -182,6 +187,9 @@ def _draw(axes: Any, mark: Mark, number: int, *, size: float) -> None:
         )  # fmt: skip
     for served in mark.served:
         if served.place is not None:
+            if mark.eager is not None and served.apart:
+                ends = zip(mark.eager, served.place, strict=True)
+                axes.plot(*[list(map(float, end)) for end in ends], color=_CROSS, linewidth=0.9)
             axes.plot(
                 *map(float, served.place), "x", color=_CROSS, markersize=0.72 * size,
                 markeredgewidth=1.5, path_effects=outline,

@@ -19,6 +19,7 @@ from signatures.contract import DEFAULT_SIGNATURE, ModelContract, SignatureContr
 
 # Of one signature, before the list of all.
 _SHOWN = 4
+_ADDRESSES = (("gRPC", "grpc"), ("REST", "rest"))
 
 
 def verification_page(
@@ -60,6 +61,7 @@ def verification_context(
         "lede": _lede(content, signatures),
         "facts": _facts(content),
         "faults": [_first_faults(signature) for signature in signatures if signature["faults"]],
+        "advice": _advice(signatures, content["transports"]),
         "signatures": signatures,
         "ways": [EAGER, *(row["transport"] for row in content["transports"])],
         "options": contract.options,
@@ -93,18 +95,44 @@ def _lede(content: dict[str, Any], signatures: list[dict[str, Any]]) -> str:
     )
 
 
+def _advice(signatures: list[dict[str, Any]], transports: list[dict[str, Any]]) -> str:
+    """Where to look first, by how far the differences spread.
+
+    >>> _advice([{"wrong": 0}, {"wrong": 2}], [{"transport": "gRPC", "wrong_outputs": 2}])[:42]
+    'Other signatures are equal: look first at '
+    """
+    wrong = [row["transport"] for row in transports if row["wrong_outputs"]]
+    if not wrong:
+        return ""
+    if len(wrong) < len(transports):
+        return (
+            f"Answers differ only over {_listed(wrong)}: look first at what lies between the "
+            "server and this machine, such as a proxy."
+        )
+    if all(signature["wrong"] for signature in signatures):
+        return (
+            "Every signature differs, over every transport: look first whether the server hosts "
+            "the model and version that are named above."
+        )
+    return (
+        "Other signatures are equal: look first at what these have in common, such as a device "
+        "or a network."
+    )
+
+
 def _facts(content: dict[str, Any]) -> list[tuple[str, str]]:
     model, server, maps = content["model"], content["server"], content["maps"]
     samples, height, width, channels = maps["shape"]
     source = "drawn Gaussians with noise" if maps["source"] == "drawn" else maps["source"]
+    asked = [f"{way} at {server[key]}" for way, key in _ADDRESSES if server[key]]
     # A running server is called by its address.
-    addresses = [at for at in (server["grpc"], server["rest"]) if at and at not in server["name"]]
-    asked = f"; {_listed(addresses)}" if addresses else ""
+    is_running = any(server[key] and server[key] in server["name"] for _, key in _ADDRESSES)
+    name = "" if is_running else f"{server['name']}; "
     version = "" if model["version"] is None else f" version {model['version']}"
     return [
         ("model", f"{model['name']}{version}"),
         ("content", model["content"] or "not known: the version is not in a --model-root here"),
-        ("server", f"{server['name']}{asked}"),
+        ("server", f"{name}{_listed(asked)}"),
         (
             "maps",
             f"{source}: {samples} samples, {height} x {width} pixels, {channels} channels",
@@ -223,11 +251,25 @@ def _grouped(faults: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             "position": str(list(index)) if index else "",
             "expected": expected,
             "got": got,
+            "apart": _apart(expected, got),
             "ulps": distance,
             "transports": _listed(transports),
         }
         for (case, output, index, expected, got, distance), transports in groups.items()
     ]
+
+
+def _apart(expected: str, got: str) -> float | None:
+    """How far two numbers are apart; `None` of what is no number.
+
+    >>> _apart("136.25", "144"), _apart("NaN", "1"), _apart("True", "False")
+    (7.75, None, None)
+    """
+    try:
+        difference = abs(float(expected) - float(got))
+    except ValueError:
+        return None
+    return difference if np.isfinite(difference) else None
 
 
 def _first_faults(signature: dict[str, Any]) -> dict[str, Any]:

@@ -135,6 +135,8 @@ def test_what_differs_comes_first_and_is_pictured(expected, tmp_path, check_page
     assert "over REST, output points at [1, 0, 0]" in told
     assert "expected" in told
     assert "no point" in told
+    assert "Answers differ only over REST: look first at what lies between" in told
+    assert "apart\n2, " in told
     assert "in 1 of 4 signatures" in page.text
     assert "quantized" in page.text[:differs]
 
@@ -180,6 +182,11 @@ def test_the_command_on_another_model_than_ours(wrong_server, tmp_path, check_pa
     assert "sha256:4567" in shown.text
     (row,) = told["transports"]
     assert f"{row['wrong_outputs']} answers differ" in shown.text
+    differences = shown.text[shown.text.index("What differs") : shown.text.index("\nSignatures")]
+    assert "Every signature differs, over every transport: look first" in differences
+    first, *_ = told["mismatches"]
+    for text in (first["case"], f"{first['output']} at", first["expected"], first["got"]):
+        assert text in differences, text
 
 
 def test_a_case_has_its_times_and_its_inputs(equal):
