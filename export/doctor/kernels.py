@@ -57,12 +57,35 @@ def is_known(op: str) -> bool:
     return op == ARGUMENT or op_def_registry.get(op) is not None
 
 
+# A model has thousands of nodes of a few kinds: a kind's kernel is looked for once.
+_OF_KIND: dict[tuple[str, ...], GpuKernel | None] = {}
+
+
 def gpu_kernel(node: Any) -> GpuKernel | None:
     """The kernel that would run a node on a GPU, `None` if there is none for its dtypes."""
+    kind = (node.op, *(str(attribute(node, name)) for name in _telling(node.op)))
+    if kind not in _OF_KIND:
+        _OF_KIND[kind] = _chosen(node)
+    return _OF_KIND[kind]
+
+
+@functools.cache
+def _telling(op: str) -> tuple[str, ...]:
+    """The attributes that tell nodes of an op apart: its label, its dtypes, how many tensors."""
+    names = {"_kernel"}
+    names.update(constraint.name for k in _registered(op) for constraint in k.constraint)
+    definition = op_def_registry.get(op)
+    for argument in (*definition.input_arg, *definition.output_arg) if definition else ():
+        names.update((argument.type_attr, argument.number_attr, argument.type_list_attr))
+    return tuple(sorted(names - {""}))
+
+
+def _chosen(node: Any) -> GpuKernel | None:
+    """As the runtime chooses."""
     fitting = [kernel for kernel in _registered(node.op) if _fits(kernel, node)]
     if not fitting:
         return None
-    # As the runtime chooses: the device's own kernel before the default one.
+    # The device's own kernel before the default one.
     kernel = min(fitting, key=lambda kernel: (-kernel.priority, kernel.device_type != "GPU"))
     host = set(kernel.host_memory_arg)
     inputs, outputs = input_types(node), output_types(node)

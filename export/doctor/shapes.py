@@ -7,6 +7,7 @@ unknown and counts as 1.
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -19,6 +20,9 @@ from export.doctor.nodes import BATCHER, CALLS, IFS, WHILES, Node, Tensor, outpu
 SAMPLES, SIDE, CHANNELS = 4, 256, 8
 
 Shape = tuple[int | None, ...] | None
+
+# What warns of old arguments, and looks at the signature at each call, takes half of the time.
+_create_op = inspect.unwrap(tf.Graph.create_op)
 
 
 def typical_shape(shape: Any) -> Shape:
@@ -89,8 +93,8 @@ class Shapes:
             name: value for name, value in node.definition.attr.items() if not name.startswith("_")
         }
         try:
-            operation = graph.create_op(
-                node.op, inputs, [tf.as_dtype(dtype) for _, dtype in types], attrs=attrs
+            operation = _create_op(
+                graph, node.op, inputs, [tf.as_dtype(dtype) for _, dtype in types], attrs=attrs
             )
         except (ValueError, TypeError, tf.errors.OpError):
             # The usual sizes do not suit this graph: say nothing about what follows.
