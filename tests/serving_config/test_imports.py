@@ -97,3 +97,16 @@ def test_a_request_needs_no_tensorflow(client, more, printed):
     code = ASK.format(root=str(ROOT), client=client, more=more)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == printed
+
+
+def test_tensorflow_is_imported_without_keras_which_can_still_be():
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from serving_config.quiet import import_tensorflow\n"
+        "import_tensorflow()\n"
+        "print([name for name in ('keras', 'keras.src', 'matplotlib') if name in sys.modules])\n"
+        "import tensorflow as tf\n"
+        "print(tf.keras.layers.Dense.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "Dense"]
