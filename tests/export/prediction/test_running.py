@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -249,6 +250,26 @@ def test_a_refusal_in_the_middle_keeps_what_is_done(predict, given, model, tmp_p
     assert done.stderr.startswith("Error: keypoints over gRPC: UNKNOWN: ")
     assert done.stderr.endswith(f"; the first 8 frames are in {out}\n")
     assert out.read_text() == csv(rows(range(8)))
+
+
+def test_nothing_follows_what_could_not_be_written(predict, given, tmp_path, monkeypatch):
+    """Half a batch may be in the file: neither the rest nor what is answered already is added."""
+    write, full = TidyCsv.write, [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))]
+
+    def full_once(self, first, reply):
+        if first == 4 and full:
+            raise full.pop()
+        write(self, first, reply)
+
+    monkeypatch.setattr(TidyCsv, "write", full_once)
+    out = tmp_path / "points.csv"
+    done = predict(given, "--batch", 2, "--in-flight", 4, "--out", out)
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: {out}: cannot be written: No space left on device; "
+        f"the first 4 frames are in {out}\n"
+    )
+    assert out.read_text() == csv(rows(range(4)))
 
 
 def test_a_reply_without_points_is_one_sentence(predict, given, model, monkeypatch):
