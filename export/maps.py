@@ -93,7 +93,7 @@ def load_images(path: str | Path) -> np.ndarray | None:
     Raises:
       MapsError: The file cannot be read.
     """
-    if Path(path).suffix != ".npz":
+    if Path(path).suffix.lower() != ".npz":
         return None
     found = load_array(Path(path), (KEY, IMAGES_KEY))
     if IMAGES_KEY not in found:

@@ -28,6 +28,7 @@ from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
 from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
+from serving_config.status import VersionStatus
 from serving_config.tls import ClientTls
 
 _POLL_SECONDS = 0.1
@@ -139,15 +140,14 @@ class Rollout:
             self._load(version)
             self._move(label, version, before, self._labels.move)
         left = before.labels.get(label)
-        was = "" if left is None else f", was {left}"
-        self._tell(f"{label} is {self._model} {version}{was}")
+        self._tell(f"{label} is {self._model} {version}{_was(left)}")
         return left
 
-    def roll_back(self, label: str) -> tuple[int, int]:
-        """Points a label at the version that it named before.
+    def roll_back(self, label: str) -> tuple[int, int | None]:
+        """Points a label at the version that it named before, also one that was taken away.
 
         Returns:
-          That version, and the one that the label has left.
+          That version, and the one that the label has left, if any.
 
         Raises:
           StoreError: There is none that can be loaded, or a file cannot be written; nothing moved.
@@ -159,8 +159,8 @@ class Rollout:
             before = self._labels.read()
             self._load(version)
             self._move(label, version, before, self._labels.roll_back)
-        left = before.labels[label]
-        self._tell(f"{label} is {self._model} {version} again, was {left}")
+        left = before.labels.get(label)
+        self._tell(f"{label} is {self._model} {version} again{_was(left)}")
         return version, left
 
     def unlabel(self, label: str) -> int | None:
@@ -200,9 +200,10 @@ class Rollout:
         self._try_to_settle()
         self._labels.announce(version)
         try:
+            before = {address: self._status(address, version) for address in self._addresses}
             self._apply()
-            for address in self._addresses:
-                self._wait(address, version)
+            for address, status in before.items():
+                self._wait(address, version, status)
         except (ServingError, StoreError):
             self._try_to_settle()
             raise
@@ -296,8 +297,28 @@ class Rollout:
     def _client(self, address: str, timeout: float) -> GrpcClient:
         return GrpcClient(address, model=self._model, timeout=timeout, tls=self._tls)
 
-    def _wait(self, address: str, version: int) -> None:
+    def _status(self, address: str, version: int) -> VersionStatus | None:
+        """What a server says of a version, `None` if it does not know it.
+
+        Raises:
+          ServingError: The server does not answer.
+        """
+        with self._client(address, _CALL_SECONDS) as client:
+            try:
+                return client.status().get(version)
+            except ServingError as error:
+                if error.code == "NOT_FOUND":
+                    return None
+                raise
+
+    def _wait(self, address: str, version: int, before: VersionStatus | None) -> None:
         """Returns when a server has the version available.
+
+        Args:
+          address: The server.
+          version: The version.
+          before: What the server said of it before it was asked to load it. A version that failed
+            once is said to have failed until the server looks for it again.
 
         Raises:
           ServingError: It failed to load, or the time is over.
@@ -310,7 +331,9 @@ class Rollout:
                     self._tell(f"{address}: {self._model} {version} is available")
                     return
                 state = "not known" if status is None else status.state
+                before = before if status == before else None
                 failed = status is not None and status.error_code != "OK" and state == "END"
+                failed = failed and before is None
                 if failed or time.monotonic() >= deadline:
                     reason = status.error_message if status is not None else ""
                     raise ServingError(
@@ -355,3 +378,8 @@ def _replace(path: Path, text: str) -> None:
         with suppress(OSError):
             staging.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _was(version: int | None) -> str:
+    """The end of a sentence about a label."""
+    return "" if version is None else f", was {version}"

@@ -63,17 +63,20 @@ class VersionStore:
 
     def versions(self) -> list[int]:
         """Version numbers on disk, ascending, read as the server reads them (`007` is 7)."""
-        if not self.path.is_dir():
-            return []
-        return sorted(
-            int(entry.name)
-            for entry in self.path.iterdir()
-            if entry.name.isascii() and entry.name.isdigit()
-        )
+        return sorted(int(entry.name) for entry in self._entries())
 
     def version_path(self, version: int) -> Path:
-        """The directory of a version."""
-        return self.path / str(version)
+        """The directory of a version: of one that is there, by the name that it has (`007`)."""
+        usual = self.path / str(version)
+        if usual.exists():
+            return usual
+        return next((path for path in self._entries() if int(path.name) == version), usual)
+
+    def _entries(self) -> Iterator[Path]:
+        """What the server takes for versions."""
+        for entry in self.path.iterdir() if self.path.is_dir() else ():
+            if entry.name.isascii() and entry.name.isdigit():
+                yield entry
 
     def publish(
         self, write: Callable[[Path], None], version: int | None = None
@@ -125,9 +128,13 @@ class VersionStore:
                 try:
                     stack.enter_context(locked(path))
                     path.stat()
-                except OSError:
+                except (BlockingIOError, FileNotFoundError):
                     # Another exporter took the folder for a stale one before it was locked.
                     continue
+                except OSError:
+                    # No lock to be had here, as on some network file systems.
+                    path.rmdir()
+                    raise
                 try:
                     yield path
                 finally:

@@ -17,6 +17,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from export.manifest import changed_files, missing_files
@@ -83,7 +84,13 @@ class VersionLabels:
             content = json.loads(text)
             if content.pop("format") != FORMAT:
                 raise ValueError("another format")
-            return State(**content)
+            state = State(**content)
+            numbers = chain(
+                state.labels.values(), *state.history.values(), state.pinned, state.loading
+            )
+            if not all(isinstance(number, int) for number in numbers):
+                raise ValueError("a version that is no number")
+            return state
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(
                 f"{self._path}: expected the labels of a store, got {error}; move the file away "
@@ -178,7 +185,7 @@ class VersionLabels:
         return changed
 
     def remove(self, label: str) -> State:
-        """Takes a label away; the version that it names may still be served.
+        """Takes a label away; the version that it names may still be served, and rolled back to.
 
         Raises:
           StoreError: There is no such label.
@@ -188,8 +195,9 @@ class VersionLabels:
                 known = ", ".join(sorted(state.labels)) or "none"
                 raise StoreError(f"expected a label of {known}, got {label!r}")
             labels = {name: number for name, number in state.labels.items() if name != label}
+            history = {**state.history, label: _remembered(state, label)}
             loading = sorted({*state.loading, state.labels[label]})
-            changed = dataclasses.replace(state, labels=labels, loading=loading)
+            changed = dataclasses.replace(state, labels=labels, history=history, loading=loading)
             self._write(changed)
         return changed
 
@@ -307,7 +315,10 @@ class VersionLabels:
     def _empty_trash(self) -> None:
         """Removes what a writer that was killed had renamed away, or left half written."""
         for path in self.store.path.glob(f"{_TRASH_PREFIX}*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         for path in self.store.path.glob(f".{STATE_FILE}-*"):
             path.unlink(missing_ok=True)
 
@@ -330,11 +341,14 @@ def labels_in(model_root: Path, model: str) -> VersionLabels:
     return VersionLabels(VersionStore(model_root, model))
 
 
+def _remembered(state: State, label: str) -> list[int]:
+    """A label's history, once it no longer names what it names."""
+    return [*state.history.get(label, []), state.labels[label]][-_REMEMBERED:]
+
+
 def _moved(state: State, label: str, version: int) -> State:
-    current = state.labels.get(label)
-    history = state.history.get(label, [])
-    if current not in (None, version):
-        history = [*history, current][-_REMEMBERED:]
+    is_elsewhere = state.labels.get(label) not in (None, version)
+    history = _remembered(state, label) if is_elsewhere else state.history.get(label, [])
     return dataclasses.replace(
         state,
         labels={**state.labels, label: version},

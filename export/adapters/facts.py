@@ -167,7 +167,8 @@ def as_options(values: Mapping[str, Any]) -> str:
     for name, value in values.items():
         typed.append(f"--{name.replace('_', '-')}")
         if not isinstance(value, bool):
-            text = f"{value:g}" if isinstance(value, float) else str(value)
+            # All digits: a rounded scale can give an image another size.
+            text = str(value).removesuffix(".0") if isinstance(value, float) else str(value)
             typed.append(shlex.quote(text))
         elif not value:
             typed.pop()

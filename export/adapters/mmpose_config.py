@@ -159,8 +159,10 @@ def _assignments(config: Path, text: str) -> dict[str, Any]:
 
 def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
     match node:
-        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
-            return {word.arg: _value(word.value, known) for word in keywords if word.arg}
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
+            word.arg for word in keywords
+        ):
+            return {str(word.arg): _value(word.value, known) for word in keywords}
         case ast.Dict(keys=keys, values=values) if None not in keys:
             return {
                 _value(key, known): _value(value, known)

@@ -5,6 +5,7 @@ Legend: `N` frames, `H` and `W` the map's size, `C` channels, `h` and `w` the pi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,14 +21,24 @@ if TYPE_CHECKING:
 OPACITY = 0.65
 
 
-def placement_in(contract: ModelContract | None) -> np.ndarray:
+@dataclass(frozen=True)
+class Sent:
+    """Where maps that a model is sent lie in the images that they were made of.
+
+    Attributes:
+      placement: float32 [4], columns as of `export.prediction.replies.MapLayers`.
+      to_corners: Whether the outermost pixels of map and image lie on one another.
+    """
+
+    placement: np.ndarray
+    to_corners: bool = False
+
+
+def placed_by(contract: ModelContract | None) -> Sent:
     """Where the maps that a model is sent lie in the images that they were made of.
 
     Args:
       contract: Of the model, if it is known.
-
-    Returns:
-      float32 [4], columns as of `export.prediction.replies.MapLayers`.
 
     Raises:
       PredictionError: It is not known.
@@ -41,14 +52,16 @@ def placement_in(contract: ModelContract | None) -> np.ndarray:
     options = image_options(contract)
     assert isinstance(options, KeypointOptions)
     factors, shift = options.placement
-    return np.array([*factors, shift, shift], np.float32)
+    placement = np.array([*factors, shift, shift], np.float32)
+    return Sent(placement, to_corners=options.coordinates == "corners")
 
 
-def blank(map_size: tuple[int, int], placement: np.ndarray) -> np.ndarray:
+def blank(map_size: tuple[int, int], sent: Sent) -> np.ndarray:
     """A black picture uint8 [h, w, 3] of the size that maps [H, W] are placed in."""
+    ends = int(sent.to_corners)
     height, width = (
-        max(1, round(size * float(factor)))
-        for size, factor in zip(map_size, placement[1::-1], strict=True)
+        max(1, round((size - ends) * float(factor)) + ends)
+        for size, factor in zip(map_size, sent.placement[1::-1], strict=True)
     )
     return np.zeros((height, width, 3), np.uint8)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from export.prediction.errors import PredictionError
@@ -17,7 +18,8 @@ def read_names(given: str) -> tuple[str, ...]:
       PredictionError: A name is empty or stands there twice, or the file is no text.
     """
     path = Path(given)
-    if path.is_file():
+    # `Path.is_file` raises for names that are longer than a file's may be.
+    if os.path.isfile(given):  # noqa: PTH113
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

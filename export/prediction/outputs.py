@@ -216,7 +216,9 @@ class Npz:
         arrays["names"] = np.array(self._names)
         if self._files:
             arrays["files"] = np.array([str(file) for file in self._files[: len(whole.points)]])
-        np.savez(self._path, **arrays)
+        # A file, since NumPy would give `points.NPZ` another ending.
+        with self._path.open("wb") as file:
+            np.savez(file, **arrays)
 
 
 def joined(replies: Sequence[Reply]) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from export.maps import MapsError
 from export.prediction.batches import Batch, batches_of
 from export.prediction.errors import PredictionError
 from export.prediction.interruption import Interruption
-from export.prediction.map_layer import placement_in
+from export.prediction.map_layer import placed_by
 from export.prediction.names import read_names
 from export.prediction.outputs import ONE_PER_LANDMARK, format_of
 from export.prediction.overlay_files import open_overlay
@@ -132,9 +132,11 @@ def _predict(task: Task, server: Server, interruption: Interruption) -> int:
         _check_format(kind, chosen, source)
         # Maps that are sent need not be answered, but placed as the model places their points.
         sends_maps = task.maps and chosen.sent_as == CONFMAPS
-        placement = placement_in(contract) if sends_maps else None
+        sent = placed_by(contract) if sends_maps else None
         overlay = open_overlay(task.overlay, source) if task.overlay is not None else None
-        results = Results(source, task.out, kind, overlay=overlay, names=names, placement=placement)
+        results = Results(
+            source, task.out, kind, overlay=overlay, names=names, with_maps=task.maps, sent=sent
+        )
         progress = stack.enter_context(shown(source.count, prints_rows=task.out is None))
         asking = Asking(
             client,
@@ -230,6 +232,11 @@ def _run(
         if not results.done:
             raise
         raise PredictionError(f"{error}; {results.kept}") from error
+    except OSError:
+        # Who read what is printed went away: drawn frames are kept nevertheless.
+        with suppress(OSError):
+            results.close()
+        raise
     with interruption.shielded():
         results.close()
     seconds = time.monotonic() - start

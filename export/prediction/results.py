@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from export.prediction.batches import Batch
 from export.prediction.errors import PredictionError
-from export.prediction.map_layer import blank, blended
+from export.prediction.map_layer import Sent, blank, blended
 from export.prediction.names import names_for
 from export.prediction.outputs import DeepLabCutCsv, Json, Npz, TidyCsv, Writer
 from export.prediction.overlay import drawn
@@ -32,7 +33,8 @@ class Results:
       kind: Its format, one of `export.prediction.outputs.FORMATS`.
       overlay: Where drawn frames go, if anywhere.
       names: Of the channels, if they are given.
-      placement: Where maps that are sent are drawn, float32 [4]; `None` where they are not.
+      with_maps: Whether maps are drawn.
+      sent: Where maps that are sent lie; `None` where they are not sent, or not drawn.
 
     Attributes:
       done: How many frames are written.
@@ -46,7 +48,8 @@ class Results:
         *,
         overlay: OverlayFile | None,
         names: tuple[str, ...] | None,
-        placement: np.ndarray | None = None,
+        with_maps: bool = False,
+        sent: Sent | None = None,
     ) -> None:
         self.done = 0
         self._source = source
@@ -54,7 +57,8 @@ class Results:
         self._kind = kind
         self._overlay = overlay
         self._given_names = names
-        self._placement = placement
+        self._with_maps = with_maps
+        self._sent = sent
         self._names: tuple[str, ...] = ()
         self._stream: TextIO | None = None
         self._writer: Writer | None = None
@@ -113,19 +117,20 @@ class Results:
             return
         for index in range(len(batch.frames)):
             number = batch.first + index
-            picture = self._under_points(batch, index, answer.layers)
+            layers = answer.layers if self._with_maps else None
+            picture = self._under_points(batch, index, layers)
             self._overlay.add(number, drawn(picture, answer.reply.marks(index), self._names))
 
     def _under_points(self, batch: Batch, index: int, layers: MapLayers | None) -> Image:
         """What the points of a frame are drawn on: its picture, and its maps if they are wanted."""
         frame, number, files = batch.frames[index], batch.first + index, self._source.files
-        maps, placement = np.asarray(frame.data), self._placement
+        maps, placement = np.asarray(frame.data), self._sent.placement if self._sent else None
         if layers is not None:
             maps, placement = layers.maps[index], layers.placement[index]
         seen = frame.picture
         if seen is None:
-            assert placement is not None
-            seen = blank(maps.shape[:2], placement)
+            assert self._sent is not None
+            seen = blank(maps.shape[:2], self._sent)
         picture = as_picture(seen, str(files[number]) if files else f"frame {number}")
         return picture if placement is None else blended(picture, maps, placement)
 
@@ -139,14 +144,14 @@ class Results:
         writer, stream, overlay = self._writer, self._stream, self._overlay
         self._writer = self._stream = self._overlay = None
         try:
-            if writer is not None:
-                writer.close()
-            if stream is not None:
-                stream.flush()
-                if self._out is not None:
-                    stream.close()
-            if overlay is not None:
-                overlay.close()
+            # The last one first; where one fails, the others' files are made whole as well.
+            with ExitStack() as stack:
+                if overlay is not None:
+                    stack.callback(overlay.close)
+                if stream is not None:
+                    stack.callback(stream.flush if self._out is None else stream.close)
+                if writer is not None:
+                    stack.callback(writer.close)
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -29,7 +29,7 @@ class Asking:
     Args:
       client: The client; nothing is checked that its contracts do not say.
       chosen: The signature.
-      retry_for: Seconds without any answer after which a lost server is given up.
+      retry_for: Seconds after which a server that went away is given up.
       has_answered: Whether the server has answered something already.
       tell: Gets one line when the server is lost, and one when it is back.
       which: `version` or `label`, handed to the client.
@@ -51,15 +51,16 @@ class Asking:
         self._tell = tell
         self._which = which
         self._lock = threading.Lock()
-        # `None` until a server has answered: an address where nobody ever was is said at once.
-        self._answered = time.monotonic() if has_answered else None
-        self._is_lost = False
+        # Before a server has answered, an address where nobody ever was is said at once.
+        self._is_known = has_answered
+        # When a server that had answered went away.
+        self._lost: float | None = None
 
     def __call__(self, batch: Batch) -> Answer:
         """Sends one batch until it is answered.
 
         Raises:
-          ServingError: It was refused, or no server has answered anything for `retry_for` seconds.
+          ServingError: It was refused, or no server has come back within `retry_for` seconds.
           PredictionError: The reply holds no points.
         """
         inputs = {self._chosen.sent_as: batch.stacked()}
@@ -76,13 +77,16 @@ class Asking:
     def _wait(self) -> bool:
         """Waits for a connection; whether another attempt is worth it."""
         with self._lock:
-            if self._answered is None:
+            if not self._is_known:
                 return False
-            seconds = self._answered + self._retry_for - time.monotonic()
+            now = time.monotonic()
+            is_new = self._lost is None
+            if self._lost is None:
+                self._lost = now
+            seconds = self._lost + self._retry_for - now
             if seconds <= 0:
                 return False
-            if not self._is_lost:
-                self._is_lost = True
+            if is_new:
                 self._tell(f"no server answers; waiting for one, {math.ceil(seconds)} s at most")
         # What is the matter, the next attempt says.
         with contextlib.suppress(ServingError):
@@ -91,9 +95,9 @@ class Asking:
 
     def _has_answered(self) -> None:
         with self._lock:
-            self._answered = time.monotonic()
-            if self._is_lost:
-                self._is_lost = False
+            self._is_known = True
+            if self._lost is not None:
+                self._lost = None
                 self._tell("a server answers again")
 
 

@@ -57,7 +57,7 @@ class Slp:
                     self._sleap.LabeledFrame(video=video, frame_idx=number, instances=instances)
                 )
         labels = self._sleap.Labels(frames, videos=[video], skeletons=[skeleton])
-        labels.save(str(self._path), embed=False)
+        labels.save(str(self._path), format="slp", embed=False)
 
 
 def _found_in(

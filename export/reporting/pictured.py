@@ -22,6 +22,8 @@ _PLAIN = ("maps", "several", "window_5", "defaults", "one", "window_11")
 # Pixels below which a difference is left to the tables.
 _VISIBLE = 1e-3
 _MOST = 12
+# Points on pictures are in their pixels.
+_ALIKE = (1.0, 1.0)
 # Of one peak, in pixels: of the flat form many rows are tried around each.
 _SAME_PEAK = 2.0
 _LEAST_HEIGHT = 0.5
@@ -81,7 +83,7 @@ class Pictured:
       case: The case's name.
       sample: Its number in the request.
       picture: Maps float32 [H, W], the highest of all channels; or an image uint8 [H, W, 1 or 3].
-      factor: Pixels of the points' coordinates per pixel of the picture.
+      factors: Pixels of the points' coordinates per pixel of the picture, along x and along y.
       shift: The coordinate of the picture's first pixel.
       marks: The points shown, those that differ first.
       points: How many the sample has.
@@ -91,7 +93,7 @@ class Pictured:
     case: str
     sample: int
     picture: np.ndarray
-    factor: float
+    factors: tuple[float, float]
     shift: float
     marks: tuple[Mark, ...]
     points: int
@@ -165,7 +167,7 @@ def _pictured(seen: _Seen, contract: ModelContract) -> Pictured | None:
     if not len(rows):
         return None
     sample = int(seen.eager.samples[rows[np.argmax(seen.apart[rows])]])
-    picture, factor, shift = _picture(seen.case, contract, sample)
+    picture, factors, shift = _picture(seen.case, contract, sample)
     if picture is None:
         return None
     rows = rows[seen.eager.samples[rows] == sample]
@@ -175,7 +177,7 @@ def _pictured(seen: _Seen, contract: ModelContract) -> Pictured | None:
     if not marks:
         return None
     return Pictured(
-        seen.case.signature, seen.case.name, sample, picture, factor, shift, marks, len(rows)
+        seen.case.signature, seen.case.name, sample, picture, factors, shift, marks, len(rows)
     )
 
 
@@ -234,7 +236,7 @@ def _place(xy: np.ndarray) -> Place | None:
 
 def _picture(
     case: Case, contract: ModelContract, sample: int
-) -> tuple[np.ndarray | None, float, float]:
+) -> tuple[np.ndarray | None, tuple[float, float], float]:
     """What the points lie on, and how its pixels become their coordinates."""
     inputs = case.inputs
     maps = inputs.get("imgs", inputs.get("confmaps"))
@@ -244,16 +246,16 @@ def _picture(
         highest = np.fmax.reduce(channels, axis=-1) if channels.shape[-1] else None
         options = None if "imgs" in inputs else image_options(contract)
         if not isinstance(options, KeypointOptions):
-            return highest, 1.0, 0.0
+            return highest, _ALIKE, 0.0
         from signatures.frames import nominal_placement
 
         place = nominal_placement(options)
-        return highest, float(place.factor[0]), float(place.shift[0])
+        return highest, (float(place.factor[0]), float(place.factor[1])), float(place.shift[0])
     if "images" in inputs:
-        return inputs["images"][sample], 1.0, 0.0
+        return inputs["images"][sample], _ALIKE, 0.0
     if "encoded_images" in inputs:
-        return _decoded(inputs["encoded_images"][sample]), 1.0, 0.0
-    return None, 1.0, 0.0
+        return _decoded(inputs["encoded_images"][sample]), _ALIKE, 0.0
+    return None, _ALIKE, 0.0
 
 
 def _decoded(file: bytes) -> np.ndarray | None:

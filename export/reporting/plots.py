@@ -129,15 +129,15 @@ def points_picture(pictured: Pictured) -> str:
     broad = tall * width / height
     left = (_MAP_WIDTH - broad) / 2 / _MAP_WIDTH
     whole = figure.add_axes((left, side / total, broad / _MAP_WIDTH, tall / total))
-    _show(whole, pictured)
+    show(whole, pictured)
     for number, mark in enumerate(pictured.marks, start=1):
         _draw(whole, mark, number, size=7)
-    half = _ZOOM * pictured.factor
+    half = _ZOOM * max(pictured.factors)
     if pictured.picture.ndim == 3:
         half = max(half, _ZOOM_PART * max(height, width))
     for at, mark in enumerate(zoomed):
         panel = figure.add_axes((at / _ZOOMS + 0.008, 0.0, 1 / _ZOOMS - 0.016, 0.96 * side / total))
-        _show(panel, pictured)
+        show(panel, pictured)
         # What was served may be far away: both are inside.
         places = np.array(mark.places, np.float64)
         x, y = (places.min(axis=0) + places.max(axis=0)) / 2
@@ -155,11 +155,12 @@ def points_picture(pictured: Pictured) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _show(axes: Any, pictured: Pictured) -> None:
+def show(axes: Any, pictured: Pictured) -> None:
     """The picture in the coordinates of its points."""
-    picture, factor, shift = pictured.picture, pictured.factor, pictured.shift
+    picture, (x, y), shift = pictured.picture, pictured.factors, pictured.shift
     height, width = picture.shape[:2]
-    edges = [float(at) * factor + shift for at in (-0.5, width - 0.5, height - 0.5, -0.5)]
+    places = ((-0.5, x), (width - 0.5, x), (height - 0.5, y), (-0.5, y))
+    edges = [at * factor + shift for at, factor in places]
     about: dict[str, Any] = {"extent": edges, "interpolation": "nearest", "aspect": "equal"}
     if picture.ndim == 3 and picture.shape[-1] == 3:
         axes.imshow(picture, **about)

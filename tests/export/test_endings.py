@@ -16,6 +16,7 @@ import pytest
 
 from export.commands.group import sentence_of
 from serving_config.errors import InvalidReplyError
+from serving_config.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,8 +129,8 @@ def test_a_page_for_a_model_status_is_one_sentence():
 def test_serving_on_a_taken_port(root):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        serve = ["serve", "--model-root", root, "--server", "embedded", "--rest-port", port]
-        code, out, err = ended(start(*serve))
+        ports = ["--port", *free_ports(1), "--rest-port", port]
+        code, out, err = ended(start("serve", "--model-root", root, "--server", "embedded", *ports))
     assert (code, out) == (1, "")
     assert err == (
         f"Error: expected a free port, got {port}, which is taken or not for this user; "

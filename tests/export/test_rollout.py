@@ -200,6 +200,14 @@ def test_without_servers_only_the_store_changes(store):
     assert (model.name, model.versions, model.labels) == ("m", (1, 2), {"stable": 1, "canary": 2})
 
 
+def test_a_label_that_was_taken_away_is_rolled_back_to(store):
+    told = []
+    rollout = Rollout(store, "m", [], None, 1.0, told.append)
+    assert rollout.unlabel("stable") == 1
+    assert rollout.roll_back("stable") == (1, None)
+    assert told == ["stable is no longer a label of m", "stable is m 1 again"]
+
+
 def test_a_root_without_models_is_said(tmp_path):
     with pytest.raises(StoreError, match="no model with a version"):
         served_models(tmp_path)

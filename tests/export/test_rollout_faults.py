@@ -52,7 +52,9 @@ def told(monkeypatch):
             texts.append((self.address, text))
 
         def status(self):
-            last = next(text for address, text in reversed(texts) if address == self.address)
+            told = (text for address, text in reversed(texts) if address == self.address)
+            if (last := next(told, None)) is None:
+                raise ServingError("no such model", code="NOT_FOUND", transport="gRPC")
             asked = versions_of("m", last)
             return {n: VersionStatus(AVAILABLE if n in asked else "END") for n in (1, 2)}
 
@@ -112,6 +114,25 @@ def test_two_rollouts_of_one_model_follow_one_another(store, told, monkeypatch):
     roll(store).promote("stable", 2)
     second[0].join()
     assert labels_in(store, "m").read().labels == {"stable": 2, "canary": 1}
+
+
+def test_a_version_that_failed_once_may_load_when_it_is_asked_for_again(store, told, monkeypatch):
+    """Until a stock server looks at its folder again, it says what it said before."""
+    ended = VersionStatus("END", "UNKNOWN", "no such file")
+    again = [ended, ended, VersionStatus("LOADING"), VersionStatus(AVAILABLE)]
+    said = [*again, *again[:2], VersionStatus("LOADING"), ended]
+    settled = VersionStatus("END")
+
+    def status(client):
+        return {2: said.pop(0) if said else settled}
+
+    monkeypatch.setattr(told, "status", status)
+    roll(store).promote("stable", 2)
+    assert labels_in(store, "m").read().labels == {"stable": 2}
+    labels_in(store, "m").move("stable", 1)
+    with pytest.raises(ServingError, match="to be AVAILABLE, got END no such file"):
+        roll(store).promote("stable", 2)
+    assert labels_in(store, "m").read().labels == {"stable": 1}
 
 
 @pytest.mark.parametrize("step", [1, 2])
@@ -180,6 +201,8 @@ def test_a_rollout_is_over_when_the_version_before_is_gone(store, told, monkeypa
     looks, look = [], told.status
 
     def status(client):
+        if not told.texts:
+            return look(client)
         told_last = versions_of("m", told.texts[-1][1])
         looks.append(tuple(told_last))
         # Version 1 is unloaded a while after the server was told to.

@@ -101,6 +101,18 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(store):
     assert list(store.path.iterdir()) == []
 
 
+def test_a_file_system_without_locks_is_one_sentence(store, monkeypatch):
+    """Such as some network file systems: nobody may wait for a lock that never comes."""
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("export.store.fcntl.flock", none)
+    with pytest.raises(StoreError, match="cannot publish into .*: No locks available"):
+        store.publish(fill)
+    assert list(store.path.iterdir()) == []
+
+
 def test_a_root_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "models").write_text("")
     with pytest.raises(StoreError, match="cannot publish into"):

@@ -63,6 +63,18 @@ def test_rolling_back_goes_to_the_version_before_and_further(labels):
         labels.previous("stable")
 
 
+def test_a_label_that_was_taken_away_can_be_had_back(labels):
+    for number in (1, 2):
+        labels.move("stable", number)
+    labels.remove("stable")
+    assert labels.previous("stable") == 2
+    labels.move("stable", 4)
+    assert labels.previous("stable") == 2
+    labels.remove("stable")
+    assert labels.roll_back("stable", 4).labels == {"stable": 4}
+    assert labels.previous("stable") == 2
+
+
 def test_rolling_back_passes_over_what_cannot_be_loaded(labels):
     for number in (1, 2, 4):
         labels.move("stable", number)
@@ -118,6 +130,34 @@ def test_a_file_that_is_not_ours_is_said(labels):
     (labels.store.path / STATE_FILE).write_text(json.dumps({"format": 9}))
     with pytest.raises(StoreError, match="another format"):
         labels.move("stable", 1)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [{"labels": []}, {"labels": {"stable": "1"}}, {"history": {"stable": 1}}, {"pinned": None}],
+    ids=lambda damaged: json.dumps(damaged),
+)
+def test_a_file_with_something_else_inside_is_said(labels, damaged):
+    (labels.store.path / STATE_FILE).write_text(json.dumps({"format": 1, **damaged}))
+    with pytest.raises(StoreError, match="move the file away"):
+        labels.read()
+
+
+def test_versions_are_deleted_by_the_names_that_they_have(labels, tmp_path):
+    """As the server reads them: `007` is 7."""
+    add_version(tmp_path, "007")
+    add_version(tmp_path, 9)
+    (tmp_path / "m" / "8").write_bytes(b"no folder, but the server counts it")
+    assert labels.move("stable", 7).labels == {"stable": 7}
+    assert labels.prune(keep=1) == [1, 2, 3, 4, 5, 8]
+    labels.move("stable", 9)
+    labels.forget()
+    add_version(tmp_path, 10)
+    labels.move("stable", 10)
+    labels.forget()
+    assert labels.prune(keep=1) == [7]
+    assert numbers(labels) == [9, 10]
+    assert not list(labels.store.path.glob(".trash*"))
 
 
 def test_unknown_labels_and_models_are_said(labels, tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from export import publishing
 from export.adapters.facts import FACTS_FILE, AdapterError, NetworkFacts, read_facts, with_facts
 from export.benchmark import tuning_report
+from signatures.contract.keypoint_options import scaled_size
 
 FACTS = {"input_scale": 0.5, "pad_to": 8, "grayscale": False, "coordinates": "scaled"}
 
@@ -26,6 +28,14 @@ def test_what_is_chosen_wins(tmp_path):
     assert line.startswith(f"from {network / FACTS_FILE} (SLEAP): --input-scale 0.5 ")
     assert "--pad-to" not in line
     assert "--names A,B" in line
+
+
+def test_the_printed_options_are_the_facts(tmp_path):
+    """A scale of six digits makes 99 pixels of 300, where the network takes 100."""
+    network = beside(tmp_path / "net", input_scale=1 / 3)
+    _, (line,) = with_facts("keypoints", {"channels": 2}, network)
+    (scale,) = re.findall(r"--input-scale (\S+)", line)
+    assert scaled_size(300, float(scale)) == scaled_size(300, 1 / 3) == 100
 
 
 def test_networks_without_facts(tmp_path):

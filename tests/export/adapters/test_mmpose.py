@@ -148,6 +148,9 @@ def test_python_configurations_are_read_and_not_run(tmp_path):
     with pytest.raises(AdapterError, match="line 1 is no plain value, and nothing is run"):
         read_mmpose(trap)
     assert not (tmp_path / "ran").exists()
+    trap.write_text("common = dict(sigma=3)\ncodec = dict(type='MSRAHeatmap', **common)\n")
+    with pytest.raises(AdapterError, match="line 2 is no plain value, and nothing is run"):
+        read_mmpose(trap)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.manifest import write_manifest
-from export.prediction.map_layer import OPACITY, blank, blended
+from export.prediction.map_layer import OPACITY, Sent, blank, blended, placed_by
 from export.prediction.overlay import colour_of
 from signatures.contract import KeypointOptions, keypoints_contract
 
@@ -85,8 +85,17 @@ def test_the_strongest_channel_is_seen_on_every_ground(grey):
 
 
 def test_a_blank_picture_has_the_image_s_size():
-    assert blank((40, 70), np.float32([8, 8, 0, 0])).shape == (320, 560, 3)
-    assert blank((3, 5), np.float32([0.1, 0.1, 0, 0])).shape == (1, 1, 3)
+    assert blank((40, 70), Sent(np.float32([8, 8, 0, 0]))).shape == (320, 560, 3)
+    assert blank((3, 5), Sent(np.float32([0.1, 0.1, 0, 0]))).shape == (1, 1, 3)
+
+
+def test_a_blank_picture_ends_where_the_outermost_pixels_do():
+    options = KeypointOptions(
+        height=64, width=48, channels=2, coordinates="corners", output_stride=4.0
+    )
+    sent = placed_by(keypoints_contract(options))
+    assert blank((64, 48), sent).shape == (256, 192, 3)
+    np.testing.assert_allclose(sent.placement, [191 / 47, 255 / 63, 0, 0])
 
 
 @pytest.fixture
@@ -111,6 +120,11 @@ def test_a_video_is_asked_once_for_points_and_maps(predict, tmp_path, answering)
     tint = np.asarray(blended(Image.fromarray(images(3)[2]), images(3)[2, ::2, ::2], [2, 2, 0, 0]))
     np.testing.assert_array_equal(under[3::60, 3::60], tint)
     np.testing.assert_array_equal(above[3::60, 3::60], images(3)[2])
+    # Asked for without --maps, they are answered and not drawn.
+    options = ["--signature", "images_with_maps", "--overlay", tmp_path / "named"]
+    assert predict(video, *options, address=answering.address).exit_code == 0
+    named = np.asarray(Image.open(tmp_path / "named" / "000002.png"))
+    np.testing.assert_array_equal(named, above)
 
 
 def test_pictures_are_decoded_here(predict, tmp_path, answering):

@@ -79,6 +79,12 @@ def test_numpy(predict, given, tmp_path):
         assert found["names"].tolist() == ["node0", "node1"]
 
 
+def test_a_file_has_the_name_that_it_was_given(predict, given, tmp_path):
+    assert predict(given, "--out", tmp_path / "points.NPZ").exit_code == 0
+    with np.load(tmp_path / "points.NPZ") as found:
+        assert found["points"].shape == (3, 2, 2)
+
+
 def test_pictures_are_named_where_there_is_room_for_it(predict, tmp_path):
     files = [save_picture(tmp_path / f"{name}.png", images(1)[0]) for name in "ab"]
     assert predict(tmp_path, "--out", tmp_path / "p.json").exit_code == 0
@@ -168,6 +174,11 @@ class TestNames:
         names.write_text("nose\n\n  tail, left \n")
         lines = predict(given, "--names", names).stdout.splitlines()
         assert lines[1:3] == ["0,nose,0.0,1.0,0.5", '0,"tail, left",5.0,3.0,1.0']
+
+    def test_many_are_longer_than_the_name_of_a_file(self, predict, given):
+        names = ",".join(f"keypoint_{number}" for number in range(40))
+        done = predict(given, "--names", names)
+        assert "expected 2 names, one per channel, got 40: keypoint_0, " in done.stderr
 
     @pytest.mark.parametrize(
         ("names", "sentence"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from export.prediction.outputs import Npz, TidyCsv
 from export.prediction.overlay import colour_of, drawn
 from export.prediction.replies import Mark
 
@@ -172,6 +175,30 @@ class TestPlaces:
             f"Error: {overlay}: expected frames of one size, 300 x 240, got 302 x 240 for frame 1; "
             f"name a folder instead; the first 2 frames are in {tmp_path / 'p.csv'}\n"
         )
+
+    @pytest.mark.parametrize("fails", ["printed rows", "the file of points"])
+    def test_drawn_frames_are_kept_when_points_cannot_be(
+        self, fails, predict, video, tmp_path, monkeypatch
+    ):
+        """Who reads what is printed may go away, such as `head`; a disk may be full at the end."""
+        overlay, write = tmp_path / "drawn.mp4", TidyCsv.write
+
+        def gone(self, first, reply):
+            if first == 4:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            write(self, first, reply)
+
+        def full(self):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(TidyCsv, "write", gone)
+        monkeypatch.setattr(Npz, "close", full)
+        options = [] if fails == "printed rows" else ["--out", tmp_path / "points.npz"]
+        done = predict(video, "--batch", 2, "--overlay", overlay, *options)
+        assert done.exit_code == 1
+        with av.open(str(overlay)) as container:
+            drawn = len(list(container.decode(video=0)))
+        assert drawn == (5 if options else 4)
 
     @pytest.mark.parametrize("name", ["drawn.mp4", "drawn.png"])
     def test_a_full_disk_is_one_sentence(self, name, predict, tmp_path):

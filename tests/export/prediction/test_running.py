@@ -132,6 +132,22 @@ class TestAServerThatGoesAway:
         assert told[-1].endswith(f"; the first 4 frames are in {out}")
         assert out.read_text() == csv(rows(range(4)))
 
+    def test_is_waited_for_from_when_it_went_away(self, predict, given, model, way):
+        """However long the request lasts that was lost with it."""
+
+        def before(batch):
+            if number_of(batch) == 4 and not cut.is_set():
+                cut.set()
+                time.sleep(1.2)
+                way.cut()
+                threading.Timer(1.0, way.open).start()
+
+        cut, model.before = threading.Event(), before
+        options = ["--batch", 2, "--in-flight", 1, "--retry-for", 1.1]
+        done = predict(given, *options, address=way.address)
+        assert done.exit_code == 0, done.stderr
+        assert done.stdout == csv(rows(range(12)))
+
     def test_that_never_was_is_said_at_once(self, predict, given):
         start = time.monotonic()
         done = predict(given, address=f"127.0.0.1:{free_ports(1)[0]}")

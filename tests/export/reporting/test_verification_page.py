@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 from export.builder import write_saved_model
+from export.case import Case
 from export.cases import make_cases
 from export.cli import main
 from export.eager import Eager
@@ -16,6 +18,7 @@ from export.hosting import Host
 from export.manifest import write_manifest
 from export.maps import draw_maps
 from export.reporting.pictured import Collector
+from export.reporting.plots import show
 from export.reporting.verification import Run, report_of
 from export.verification import verify
 from serving_config.process import ModelServer
@@ -102,6 +105,25 @@ def test_what_is_pictured_is_what_was_compared(equal, expected):
         (served,) = mark.served
         assert (served.transports, served.place) == ("gRPC, REST", tuple(xy))
         assert (served.apart, served.ulps) == (0, 0)
+
+
+def test_maps_lie_where_their_points_do():
+    """Between first and last pixels of map and image, which are of other shapes."""
+    contract = keypoints_contract(
+        KeypointOptions(height=16, width=64, channels=2, output_stride=4.0, coordinates="corners")
+    )
+    case = Case("keypoints", "maps", {"confmaps": draw_maps(1, 16, 64, 2)[0]})
+    outputs = {"points": np.float32([[[0, 0], [255, 63]]]), "valid": np.ones((1, 2), bool),
+               "confidences": np.ones((1, 2), np.float32)}  # fmt: skip
+    collector = Collector(contract)
+    collector(case, outputs, {"gRPC": outputs})
+    (shown,) = collector.pictured()
+    np.testing.assert_allclose(shown.factors, (255 / 63, 63 / 15), rtol=1e-6)
+    axes = Figure().add_axes((0, 0, 1, 1))
+    show(axes, shown)
+    left, right, bottom, top = axes.get_images()[0].get_extent()
+    np.testing.assert_allclose((right - left) / 64, 255 / 63, rtol=1e-6)
+    np.testing.assert_allclose((bottom - top) / 16, 63 / 15, rtol=1e-6)
 
 
 def one_point_moved(signature, outputs):
