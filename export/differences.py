@@ -15,6 +15,8 @@ from export.manifest import ManifestError, read_manifest
 from signatures.contract import DEFAULT_SIGNATURE
 
 ADDITIVE, NUMERIC, BREAKING = "additive", "numeric", "breaking"
+# Options that change no answer.
+_NO_NUMBERS = ("names", "with_maps")
 
 # Fields of a rule that a larger number loosens, and those that it tightens.
 _UPPER, _LOWER = ("high", "limit", "widest"), ("low",)
@@ -210,7 +212,12 @@ def _options(old: Plain, new: Plain) -> Iterator[Change]:
     for name in {**old, **new}:
         was, now = old.get(name), new.get(name)
         if was != now:
-            yield Change(NUMERIC, "options", f"{name} {was}, now {now}")
+            kind = ADDITIVE if name in _NO_NUMBERS else NUMERIC
+            yield Change(kind, "options", f"{name} {_chosen(was)}, now {_chosen(now)}")
+
+
+def _chosen(value: Any) -> Any:
+    return "none" if value in (None, "") else value
 
 
 def _tensors(tensors: list[Plain]) -> dict[str, Plain]:

@@ -21,6 +21,7 @@ from export.manifest import contract_of, read_manifest
 from export.store import StoreError, VersionStore
 from serving_config.batching import batching_flags
 from serving_config.errors import ServerStartError, ServingError
+from serving_config.models_config import ServedModel
 from serving_config.ports import require_free_ports, require_interface
 from serving_config.programs import (
     BINARY_NAME,
@@ -282,8 +283,8 @@ def serve_in_place(
 ) -> NoReturn:
     """Replaces this process by a server on a model, with the configuration that `config` writes.
 
-    The configuration is in `MODEL_ROOT/.serving/MODEL`, where `versions promote --config-dir` can
-    move labels of the running server.
+    The configuration is in `MODEL_ROOT/.serving/MODEL`, where `versions promote` moves labels of
+    the running server.
 
     Raises:
       StoreError: There is no version to host.
@@ -291,7 +292,7 @@ def serve_in_place(
         taken.
       ConfigurationError: The configuration cannot be written.
     """
-    from export.configuration import write_configuration
+    from export.configuration import chosen_models, write_configuration
     from serving_config.launch import ServerPlan, flags_of
 
     directory = require_version(model, model_root)
@@ -312,10 +313,27 @@ def serve_in_place(
         *map(str, flags_of(plan, out)),
         *((f"--host={host}",) if program.kind == EMBEDDED else ()),
     ]
-    click.echo(f"hosting {model} {directory.name} with {program.version_text}", err=True)
+    (hosted_model,) = chosen_models(directory.parents[1], [model])
+    click.echo(_hosted_line(hosted_model, int(directory.name), program.version_text), err=True)
     click.echo(shlex.join(command), err=True)
     sys.stdout.flush()
     os.execve(command[0], command, {**ENVIRONMENT, **os.environ})
+
+
+def _hosted_line(model: ServedModel, newest: int, server: str) -> str:
+    """What a server hosts, and that it leaves out a version which nobody has promoted.
+
+    >>> _hosted_line(ServedModel("m", Path("/m"), (2,), {"stable": 2}), 3, "a server")
+    'hosting m 2 with a server; the newest, 3, has no label: peakserve versions promote 3 --model m'
+    """
+    numbers = ", ".join(map(str, model.versions or (newest,)))
+    line = f"hosting {model.name} {numbers} with {server}"
+    if model.versions and newest not in model.versions:
+        line += (
+            f"; the newest, {newest}, has no label: peakserve versions promote {newest} "
+            f"--model {model.name}"
+        )
+    return line
 
 
 def _require_rest(address: str, model: str, tls: ClientTls | None) -> None:

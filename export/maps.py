@@ -49,6 +49,11 @@ def load_array(path: Path, keys: Sequence[str], *, mapped: bool = False) -> dict
             f"{path}: expected a .npz file with the key {wanted} or a .npy file, got {reason}"
         ) from error
     except ValueError as error:
+        if not _is_of_numpy(path):
+            raise MapsError(
+                f"{path}: expected a .npz file with the key {wanted} or a .npy file, got another "
+                f"kind of file; save maps with numpy.savez(path, {keys[0]}=maps)"
+            ) from error
         raise MapsError(f"{path}: expected plain numeric arrays, got {error}") from error
     if not found:
         raise MapsError(
@@ -56,6 +61,12 @@ def load_array(path: Path, keys: Sequence[str], *, mapped: bool = False) -> dict
             f"save it with numpy.savez(path, {keys[0]}=maps)"
         )
     return found
+
+
+def _is_of_numpy(path: Path) -> bool:
+    """Whether a file begins as NumPy's archives and arrays do."""
+    with path.open("rb") as file:
+        return file.read(6).startswith((b"PK", b"\x93NUMPY"))
 
 
 def load_maps(path: str | Path) -> np.ndarray:

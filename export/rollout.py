@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
+from export.hosting import CONFIGURATIONS
 from export.store import StoreError, VersionStore, locked
 from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
@@ -97,7 +98,8 @@ class Rollout:
       model_root: The folder of all models. A server that is told hosts all of them.
       model: The model.
       addresses: gRPC addresses of running servers.
-      config_dir: A folder whose `models.config` is written again at each step.
+      config_dir: A folder whose `models.config` is written again at each step. So is that of a
+        server that `serve` has started on the model, which undoes what its file does not say.
       timeout: Seconds that the servers may take to load a version.
       tell: Where progress goes.
       tls: How the servers are spoken to, in the clear if `None`.
@@ -274,7 +276,8 @@ class Rollout:
           StoreError: The file cannot be written; no server was told.
           ServingError: A server refused; those before it were told.
         """
-        if not self._addresses and self._config_dir is None:
+        of_serve = self._root / CONFIGURATIONS / self._model / MODELS_CONFIG
+        if not self._addresses and self._config_dir is None and not of_serve.exists():
             if settle:
                 self._labels.forget()
             return ()
@@ -282,17 +285,35 @@ class Rollout:
         with alone(self._root, self._tell):
             models = served_models(self._root, self._model if settle else "")
             text = models_config_text(models)
+            own = next(model for model in models if model.name == self._model)
+            if of_serve.exists():
+                _replace(of_serve, models_config_text([own]))
             if self._config_dir is not None:
                 _replace(self._config_dir / MODELS_CONFIG, text)
             try:
                 for address in self._addresses:
                     with self._client(address, self._timeout) as client:
                         client.reload_config(text)
+            except ServingError as error:
+                if error.code != "DEADLINE_EXCEEDED":
+                    raise
+                raise self._hinted(error) from error
             finally:
                 # Only now: what a server may still be asked for is never pruned.
                 if settle:
                     self._labels.forget()
-        return next(model.versions for model in models if model.name == self._model)
+        return own.versions
+
+    def _hinted(self, error: ServingError) -> ServingError:
+        """With what to do about a server that did not do what it was told."""
+        if self._config_dir is not None:
+            return error
+        return ServingError(
+            f"{error.sentence}; a server that reads its models.config again undoes what it is "
+            "told: pass that file's folder with --config-dir",
+            code=error.code,
+            transport=error.transport,
+        )
 
     def _client(self, address: str, timeout: float) -> GrpcClient:
         return GrpcClient(address, model=self._model, timeout=timeout, tls=self._tls)
@@ -336,12 +357,14 @@ class Rollout:
                 failed = failed and before is None
                 if failed or time.monotonic() >= deadline:
                     reason = status.error_message if status is not None else ""
-                    raise ServingError(
+                    error = ServingError(
                         f"{address}: expected {self._model} {version} to be AVAILABLE, got "
                         f"{state} {reason}".strip(),
                         code="UNAVAILABLE",
                         transport=client.transport,
                     )
+                    is_undone = status is None or "cancelled" in reason
+                    raise self._hinted(error) if is_undone else error
                 Event().wait(_POLL_SECONDS)
 
     def _wait_until_gone(self, address: str, versions: set[int]) -> None:

@@ -10,6 +10,8 @@ from export.exit_codes import INTERRUPTED, INTERRUPTED_LINE
 from serving_config.errors import InvalidReplyError, ServingError
 
 # What the transports say where nobody listens, or another kind of server does.
+_ANOTHER_PROTOCOL = "HTTP/2"
+_NO_SUCH_MODEL = "Servable not found for request"
 _NO_MODEL_SERVER = ("connect", "resolving", "illegal request line", "HTTP")
 
 
@@ -49,8 +51,8 @@ def sentence_of(error: Exception) -> str:
     >>> sentence_of(KeyError("model"))
     "unexpected KeyError: 'model'; --debug, before the command, shows where it comes from"
     """
-    if isinstance(error, ServingError) and _is_about_the_address(error):
-        return f"{error}; is a model server at that address? start one with: peakserve serve"
+    if isinstance(error, ServingError):
+        return f"{error}{_hint(error)}"
     if type(error).__module__.partition(".")[0] in ("export", "signatures", "serving_config"):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -61,6 +63,20 @@ def sentence_of(error: Exception) -> str:
         f"unexpected {type(error).__name__}: {said[:400]}; --debug, before the command, shows "
         "where it comes from"
     )
+
+
+def _hint(error: ServingError) -> str:
+    """What to try where the server is not the one that was meant."""
+    if _ANOTHER_PROTOCOL in error.server_text:
+        return (
+            "; is that a model server's port for gRPC, usually 8500? start one with: "
+            "peakserve serve"
+        )
+    if error.code == "NOT_FOUND" and _NO_SUCH_MODEL in error.server_text:
+        return "; is --model what the server hosts?"
+    if _is_about_the_address(error):
+        return "; is a model server at that address? start one with: peakserve serve"
+    return ""
 
 
 def _is_about_the_address(error: ServingError) -> bool:

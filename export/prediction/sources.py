@@ -111,9 +111,10 @@ def _pictures_of(found: Iterator[Path], given: str) -> tuple[Path, ...]:
     paths = [path for path in found if path.is_file()]
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_ENDINGS]
     if not pictures:
+        others = f"{len(paths)} other files" if paths else "no file"
         raise PredictionError(
-            f"{given}: expected pictures ({', '.join(PICTURE_ENDINGS)}), got {len(paths)} other "
-            "files; name a folder of pictures, a quoted pattern such as 'shots/*.png', or one file"
+            f"{given}: expected pictures ({', '.join(PICTURE_ENDINGS)}), got {others}; name a "
+            "folder of pictures, a quoted pattern such as 'shots/*.png', or one file"
         )
     return tuple(sorted(pictures, key=_counted))
 

@@ -189,9 +189,11 @@ def test_versions_of_topdown(tmp_path, chosen, signatures, tensors):
     served = {*signatures, "serving_default"} if signatures else set()
     assert broken == {(signature, tensor) for signature in served for tensor in tensors}
     (name,) = chosen
-    numeric = [str(c) for c in changes if c.kind == "numeric"]
-    assert len(numeric) == 1
-    assert f"options: {name} " in numeric[0]
+    (of_options,) = (c for c in changes if c.where == "options")
+    assert str(of_options).count(f"options: {name} ") == 1
+    # Names are found in no answer.
+    assert of_options.kind == ("additive" if name == "names" else "numeric")
+    assert all(c is of_options for c in changes if c.kind == "numeric")
     arguments = ["--model", "topdown", "--model-root", str(tmp_path), "1", "2"]
     told = CliRunner().invoke(main, ["versions", "diff", *arguments])
     assert told.output.splitlines() == list(map(str, changes))

@@ -114,7 +114,8 @@ def test_asking_what_is_no_model_server(root):
         pages.shutdown()
     assert (code, out) == (1, "")
     assert err.startswith("Error: status over gRPC: UNAVAILABLE: ")
-    assert err.endswith("; is a model server at that address? start one with: peakserve serve\n")
+    hint = "; is that a model server's port for gRPC, usually 8500? start one with: peakserve serve"
+    assert err.endswith(f"{hint}\n")
     assert err.count("\n") == 1
 
 

@@ -45,7 +45,10 @@ def test_load(tmp_path, ending, dtype):
         ),
         ({"confmaps": np.zeros((0, 2, 2, 1), np.float32)}, "expected at least one pixel"),
         (b"", "expected a .npz file with the key 'confmaps' or a .npy file"),
-        (b"junk that is no array", "expected"),
+        (
+            b"junk that is no array",
+            "'confmaps' or a .npy file, got another kind of file; save maps",
+        ),
         (b"PK\x03\x04 a broken archive", "expected a .npz file"),
     ],
     ids=["key", "rank", "dtype", "empty", "zero_bytes", "junk", "broken_zip"],

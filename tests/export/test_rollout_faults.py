@@ -116,6 +116,41 @@ def test_two_rollouts_of_one_model_follow_one_another(store, told, monkeypatch):
     assert labels_in(store, "m").read().labels == {"stable": 2, "canary": 1}
 
 
+@pytest.mark.parametrize("addresses", [("a",), ()], ids=["told", "not told"])
+def test_a_server_that_serve_started_is_not_told_one_thing_and_given_another(
+    store, told, addresses
+):
+    """It reads its file again, which then has to say the same about the model; and only of it."""
+    path = store / ".serving" / "m" / MODELS_CONFIG
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    roll(store, addresses=addresses).promote("stable", 2)
+    (own, _) = served_models(store)
+    assert path.read_text() == models_config_text([own])
+    assert (own.name, own.versions, own.labels) == ("m", (2,), {"stable": 2})
+    roll(store, addresses=addresses).roll_back("stable")
+    assert list(versions_of("m", path.read_text())) == [1]
+    assert not (store / ".serving" / "n").exists()
+
+
+@pytest.mark.parametrize(
+    "said", [None, VersionStatus("END", "CANCELLED", "Loading of servable cancelled")]
+)
+def test_a_server_that_undoes_what_it_is_told_is_explained(store, told, monkeypatch, said):
+    looks = []
+
+    def look(client):
+        looks.append(1)
+        return {2: said} if said is not None and len(looks) > 1 else {}
+
+    monkeypatch.setattr(told, "status", look)
+    with pytest.raises(
+        ServingError, match=r"AVAILABLE, got .*; a server that reads .* --config-dir"
+    ):
+        Rollout(store, "m", ["a"], None, 0.2, lambda line: None).promote("stable", 2)
+    assert labels_in(store, "m").read().labels == {"stable": 1}
+
+
 def test_a_version_that_failed_once_may_load_when_it_is_asked_for_again(store, told, monkeypatch):
     """Until a stock server looks at its folder again, it says what it said before."""
     ended = VersionStatus("END", "UNKNOWN", "no such file")

@@ -129,8 +129,8 @@ def write(folder):
     [
         ("gone.mp4", [], "{tmp}/gone.mp4: expected a file, a folder or a pattern, got no such file"),
         ("text.txt", [], "{tmp}/text.txt: expected .mp4, .avi, .mov, .mkv, .webm, .png, .jpg, .jpeg, .npy, .npz, a folder or a pattern, got a file that ends in '.txt'"),
-        ("empty", [], "{tmp}/empty/: expected pictures (.png, .jpg, .jpeg), got 0 other files; name a folder of pictures, a quoted pattern such as 'shots/*.png', or one file"),
-        ("*.gif", [], "{tmp}/*.gif: expected pictures (.png, .jpg, .jpeg), got 0 other files; name a folder of pictures, a quoted pattern such as 'shots/*.png', or one file"),
+        ("empty", [], "{tmp}/empty/: expected pictures (.png, .jpg, .jpeg), got no file; name a folder of pictures, a quoted pattern such as 'shots/*.png', or one file"),
+        ("*.gif", [], "{tmp}/*.gif: expected pictures (.png, .jpg, .jpeg), got no file; name a folder of pictures, a quoted pattern such as 'shots/*.png', or one file"),
         ("text.mp4", [], "{tmp}/text.mp4: expected a video, got Invalid data found when processing input; look at it with: ffprobe {tmp}/text.mp4"),
         ("none.npz", [], "{tmp}/none.npz: expected the key 'confmaps' or 'images', got other; save it with numpy.savez(path, confmaps=maps)"),
         ("flat.npy", [], "{tmp}/flat.npy: expected confmaps [samples, height, width, channels] of float32 or uint8, got float32 [4, 6, 2]"),
