@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from export.rollout import alone, served_models
+from export.served_models import alone, served_models
 from export.store import StoreError
 from serving_config.batching import batching_flags
 from serving_config.containers import (

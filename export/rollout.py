@@ -19,76 +19,23 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
 from export.hosting import CONFIGURATIONS
-from export.store import StoreError, VersionStore, locked
+from export.served_models import alone, served_models
+from export.store import StoreError, VersionStore
 from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
 from serving_config.grpc_client import GrpcClient
-from serving_config.models_config import MODELS_CONFIG, ServedModel, models_config_text
+from serving_config.models_config import MODELS_CONFIG, models_config_text
 from serving_config.status import VersionStatus
 from serving_config.tls import ClientTls
 
 _POLL_SECONDS = 0.1
 _CALL_SECONDS = 10.0
 LOCK_FILE = ".rollout.lock"
-
-
-def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
-    """Every model in a model root that has a version, with what its labels ask to be served.
-
-    Args:
-      model_root: The folder of all models.
-      settled: A model whose rollout ends: it needs no versions but the labelled ones.
-
-    Raises:
-      StoreError: A model's labels cannot be read, or there is no model.
-    """
-    root = model_root.resolve()
-    stores = [
-        VersionStore(root, path.name)
-        for path in (sorted(root.iterdir()) if root.is_dir() else [])
-        if path.is_dir() and not path.name.startswith(".")
-    ]
-    models = []
-    for store in stores:
-        if store.versions():
-            state = VersionLabels(store).read()
-            served = set(state.labels.values() if store.path.name == settled else state.served)
-            if served and not state.labels:
-                # Nothing is labelled yet: clients ask for the newest, which must stay.
-                served.add(max(store.versions()))
-            versions = tuple(sorted(served))
-            models.append(ServedModel(store.path.name, store.path, versions, state.labels))
-    if not models:
-        raise StoreError(f"no model with a version in {root}; run: peakserve export")
-    return models
-
-
-@contextmanager
-def alone(path: Path, tell: Callable[[str], object]) -> Iterator[None]:
-    """Holds the lock of a file or folder, and says so where another process has it.
-
-    Args:
-      path: A model root: what its servers are told. `MODEL_ROOT/MODEL/.rollout.lock`: where the
-        model's labels are.
-      tell: Where it is said that there is another.
-
-    Raises:
-      StoreError: There is no such file or folder.
-    """
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(path))
-        except BlockingIOError:
-            tell(f"another process moves labels in {path.parent}: waiting until it has ended")
-            held.enter_context(locked(path, wait=True))
-        except OSError as error:
-            raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
-        yield
 
 
 class Rollout:
@@ -98,8 +45,9 @@ class Rollout:
       model_root: The folder of all models. A server that is told hosts all of them.
       model: The model.
       addresses: gRPC addresses of running servers.
-      config_dir: A folder whose `models.config` is written again at each step. So is that of a
-        server that `serve` has started on the model, which undoes what its file does not say.
+      config_dir: A folder whose `models.config` is written again at each step. Where servers are
+        told, so is that of a server that `serve` has started on the model: it undoes what its file
+        does not say.
       timeout: Seconds that the servers may take to load a version.
       tell: Where progress goes.
       tls: How the servers are spoken to, in the clear if `None`.
@@ -142,7 +90,7 @@ class Rollout:
             self._load(version)
             self._move(label, version, before, self._labels.move)
         left = before.labels.get(label)
-        self._tell(f"{label} is {self._model} {version}{_was(left)}")
+        self._tell_done(f"{label} is {self._model} {version}{_was(left)}")
         return left
 
     def roll_back(self, label: str) -> tuple[int, int | None]:
@@ -162,7 +110,7 @@ class Rollout:
             self._load(version)
             self._move(label, version, before, self._labels.roll_back)
         left = before.labels.get(label)
-        self._tell(f"{label} is {self._model} {version} again{_was(left)}")
+        self._tell_done(f"{label} is {self._model} {version} again{_was(left)}")
         return version, left
 
     def unlabel(self, label: str) -> int | None:
@@ -180,8 +128,20 @@ class Rollout:
             self._labels.remove(label)
             self._apply()
             self._finish(f"{label} is no longer a label of {self._model}")
-        self._tell(f"{label} is no longer a label of {self._model}")
+        self._tell_done(f"{label} is no longer a label of {self._model}")
         return left
+
+    @property
+    def _of_serve(self) -> Path:
+        """What a server reads that `serve` has started on the model."""
+        return self._root / CONFIGURATIONS / self._model / MODELS_CONFIG
+
+    def _tell_done(self, line: str) -> None:
+        """Says what is done, and that a server which runs refuses a label moved in one step."""
+        is_served = self._config_dir is not None or self._of_serve.exists()
+        if is_served and not self._addresses:
+            line += "; servers that run go on as before: move it on them with --address HOST:PORT"
+        self._tell(line)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -276,8 +236,7 @@ class Rollout:
           StoreError: The file cannot be written; no server was told.
           ServingError: A server refused; those before it were told.
         """
-        of_serve = self._root / CONFIGURATIONS / self._model / MODELS_CONFIG
-        if not self._addresses and self._config_dir is None and not of_serve.exists():
+        if not self._addresses and self._config_dir is None:
             if settle:
                 self._labels.forget()
             return ()
@@ -286,8 +245,8 @@ class Rollout:
             models = served_models(self._root, self._model if settle else "")
             text = models_config_text(models)
             own = next(model for model in models if model.name == self._model)
-            if of_serve.exists():
-                _replace(of_serve, models_config_text([own]))
+            if self._addresses and self._of_serve.exists():
+                _replace(self._of_serve, models_config_text([own]))
             if self._config_dir is not None:
                 _replace(self._config_dir / MODELS_CONFIG, text)
             try:

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from export.builder import write_saved_model
 from export.manifest import FORMAT, MANIFEST, file_digests, file_sizes
-from export.rollout import served_models
+from export.served_models import served_models
 from export.store import VersionStore
 from export.version_labels import labels_in
 from export.warmup import default_shapes

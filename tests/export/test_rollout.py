@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from export.hosting import hosted
-from export.rollout import LOCK_FILE, Rollout, alone, served_models
+from export.rollout import LOCK_FILE, Rollout
+from export.served_models import alone, served_models
 from export.store import StoreError
 from export.version_labels import labels_in
 from serving_config.errors import ServingError

@@ -12,7 +12,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import rollout
-from export.rollout import Rollout, served_models
+from export.rollout import Rollout
+from export.served_models import served_models
 from export.store import StoreError
 from export.version_labels import labels_in
 from serving_config.errors import ServingError
@@ -116,21 +117,26 @@ def test_two_rollouts_of_one_model_follow_one_another(store, told, monkeypatch):
     assert labels_in(store, "m").read().labels == {"stable": 2, "canary": 1}
 
 
-@pytest.mark.parametrize("addresses", [("a",), ()], ids=["told", "not told"])
-def test_a_server_that_serve_started_is_not_told_one_thing_and_given_another(
-    store, told, addresses
-):
+def test_a_server_that_serve_started_is_not_told_one_thing_and_given_another(store, told):
     """It reads its file again, which then has to say the same about the model; and only of it."""
     path = store / ".serving" / "m" / MODELS_CONFIG
     path.parent.mkdir(parents=True)
     path.write_text("")
-    roll(store, addresses=addresses).promote("stable", 2)
+    roll(store).promote("stable", 2)
     (own, _) = served_models(store)
     assert path.read_text() == models_config_text([own])
     assert (own.name, own.versions, own.labels) == ("m", (2,), {"stable": 2})
-    roll(store, addresses=addresses).roll_back("stable")
+    roll(store).roll_back("stable")
     assert list(versions_of("m", path.read_text())) == [1]
     assert not (store / ".serving" / "n").exists()
+    # A running server refuses a label on a version that it has not loaded yet.
+    said = []
+    Rollout(store, "m", (), None, 5.0, said.append).promote("stable", 2)
+    assert said == [
+        "stable is m 2, was 1; servers that run go on as before: move it on them with --address "
+        "HOST:PORT"
+    ]
+    assert list(versions_of("m", path.read_text())) == [1]
 
 
 @pytest.mark.parametrize(
