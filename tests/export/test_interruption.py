@@ -36,6 +36,7 @@ def write(staging):
         with target.open("wb", buffering=0) as file:
             for start in range(0, len(content), 4096):
                 file.write(content[start:start + 4096])
+                print("piece", flush=True)
 VersionStore(root, "peak_ops").publish(write)
 print("published", flush=True)
 """
@@ -59,36 +60,45 @@ def start(source, root):
 
 
 def interval(source, root):
-    """Seconds from the first staged byte to the end of an undisturbed publication."""
+    """Of an undisturbed publication, from the first staged byte to its end: seconds and pieces."""
     exporter = start(source, root)
     assert exporter.stdout.readline() == b"staging\n"
     begin = time.perf_counter()
-    assert exporter.stdout.readline() == b"published\n"
+    told = exporter.stdout.read().split()
     seconds = time.perf_counter() - begin
+    assert told.pop() == b"published"
     assert exporter.wait(timeout=30) == 0
-    return seconds
+    return seconds, len(told)
 
 
 def test_kill_at_any_moment(published, tmp_path, tell):
     root = tmp_path / "models"
     store = VersionStore(root, "peak_ops")
     whole = content(published)
-    length = max(interval(published, root) for _ in range(3))
+    length, pieces = max(interval(published, root) for _ in range(3))
     before, killed_early, orphans = 3, 0, 0
     for number in range(KILLS):
         exporter = start(published, root)
         assert exporter.stdout.readline() == b"staging\n"
+        part = number * GOLDEN % 1
         try:
-            # Ends early where the exporter is quicker than usual.
-            exporter.wait(timeout=length * (number * GOLDEN % 1))
+            if number % 2:
+                # Between any two pieces, however fast the machine is.
+                for _ in range(int(part * pieces)):
+                    exporter.stdout.readline()
+                exporter.send_signal(signal.SIGKILL)
+            else:
+                # At any time, such as while files are flushed or renamed.
+                exporter.wait(timeout=length * part)
         except subprocess.TimeoutExpired:
             exporter.send_signal(signal.SIGKILL)
         exporter.communicate(timeout=30)
         versions = store.versions()
         assert versions in (list(range(1, before + 1)), list(range(1, before + 2)))
         killed_early += len(versions) == before
-        # Other work on the machine comes and goes: half of the kills shall hit the interval.
-        length *= 1.05 if len(versions) == before else 0.95
+        if number % 2 == 0:
+            # Other work on the machine comes and goes: half of these shall hit the interval.
+            length *= 1.05 if len(versions) == before else 0.95
         before = len(versions)
         assert content(store.version_path(before)) == whole
         orphans = max(orphans, len(list(store.path.glob(f"{STAGING_PREFIX}*"))))
