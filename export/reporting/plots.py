@@ -44,6 +44,8 @@ _NO_NUMBER, _OUTSIDE = "#7a5c8c", "#8f9aa3"
 _ZOOM, _ZOOM_PART = 4.5, 0.06
 # The same where points are far apart, in parts of their distance.
 _AROUND = 0.75
+# Beyond this part of a side, a number has no room.
+_EDGE = 0.92
 
 
 def span(milliseconds: Sequence[float]) -> tuple[float, float]:
@@ -196,7 +198,14 @@ def _draw(axes: Any, mark: Mark, number: int, *, size: float) -> None:
                 markeredgewidth=1.5, path_effects=outline,
             )  # fmt: skip
     (x, y), *_ = mark.places
+    left, right = axes.get_xlim()
+    low, high = axes.get_ylim()
+    # To the right and above, but where the picture ends there.
+    is_last, is_first = (x - left) / (right - left) > _EDGE, (y - low) / (high - low) > _EDGE
+    across, up = (-1 if is_last else 1), (-1 if is_first else 1)
     axes.annotate(
-        str(number), (x, y), xytext=(0.75 * size, 0.55 * size), textcoords="offset points",
-        color=_RING, fontsize=8, path_effects=outline, annotation_clip=True, clip_on=True,
+        str(number), (x, y), xytext=(across * 0.75 * size, up * 0.55 * size),
+        textcoords="offset points", ha="right" if is_last else "left",
+        va="top" if is_first else "bottom", color=_RING, fontsize=8, path_effects=outline,
+        annotation_clip=True, clip_on=True,
     )  # fmt: skip
