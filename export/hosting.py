@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -307,7 +308,8 @@ def serve_in_place(
     out = directory.parents[1] / CONFIGURATIONS / model
     batching = bool(batching_flags(directory.parent))
     plan = ServerPlan(port=port, rest_port=rest_port, gpu=gpu, batching=batching)
-    write_configuration(directory.parents[1], out, plan, models=[model])
+    tell = partial(click.echo, err=True)
+    write_configuration(directory.parents[1], out, plan, models=[model], tell=tell)
     command = [
         *program.launch([port, rest_port], [directory.parent, out]),
         *map(str, flags_of(plan, out)),

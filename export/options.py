@@ -286,7 +286,9 @@ timeout_option = click.option(
     help="Seconds that one request may take.",
 )
 version_option = click.option(
-    "--version", type=click.IntRange(min=1), help="The version; the newest if left out."
+    "--version",
+    type=click.IntRange(min=1, max=2**63 - 1),
+    help="The version; the newest if left out.",
 )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Event
 
 from export.hosting import CONFIGURATIONS
-from export.served_models import alone, served_models
+from export.served_models import alone, listed_in, served_models
 from export.store import StoreError, VersionStore
 from export.version_labels import State, VersionLabels, check_label
 from serving_config.errors import ServingError
@@ -42,7 +42,7 @@ class Rollout:
     """Moves labels of one model, on the servers given.
 
     Args:
-      model_root: The folder of all models. A server that is told hosts all of them.
+      model_root: The folder of all models.
       model: The model.
       addresses: gRPC addresses of running servers.
       config_dir: A folder whose `models.config` is written again at each step. Where servers are
@@ -219,7 +219,9 @@ class Rollout:
         state = self._labels.read()
         if not state.loading:
             return
-        left = set(state.served).difference(self._apply(settle=True))
+        # Without a label the newest version is what clients ask for.
+        kept = self._apply(settle=True) or (max(self._labels.store.versions()),)
+        left = set(state.served).difference(kept)
         for address in self._addresses:
             self._wait_until_gone(address, left)
 
@@ -243,16 +245,18 @@ class Rollout:
         # What is told must be what the store says last, also if another model's label moves now.
         with alone(self._root, self._tell):
             models = served_models(self._root, self._model if settle else "")
-            text = models_config_text(models)
             own = next(model for model in models if model.name == self._model)
             if self._addresses and self._of_serve.exists():
                 _replace(self._of_serve, models_config_text([own]))
             if self._config_dir is not None:
-                _replace(self._config_dir / MODELS_CONFIG, text)
+                path = self._config_dir / MODELS_CONFIG
+                listed = listed_in(path, models)
+                _replace(path, models_config_text(m for m in models if m in listed or m is own))
             try:
                 for address in self._addresses:
                     with self._client(address, self._timeout) as client:
-                        client.reload_config(text)
+                        known = [m for m in models if m is own or _hosts(client, m.name)]
+                        client.reload_config(models_config_text(known))
             except ServingError as error:
                 if error.code != "DEADLINE_EXCEEDED":
                     raise
@@ -360,6 +364,21 @@ def _replace(path: Path, text: str) -> None:
         with suppress(OSError):
             staging.unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _hosts(client: GrpcClient, model: str) -> bool:
+    """Whether a server hosts another model, which it then has to be told to go on hosting.
+
+    Raises:
+      ServingError: The server does not answer.
+    """
+    try:
+        client.status(model=model)
+    except ServingError as error:
+        if error.code == "NOT_FOUND":
+            return False
+        raise
+    return True
 
 
 def _was(version: int | None) -> str:

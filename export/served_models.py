@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from export.store import StoreError, VersionStore, locked
 from export.version_labels import VersionLabels
-from serving_config.models_config import ServedModel
+from serving_config.models_config import ServedModel, model_names
 
 
 def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
@@ -22,13 +23,8 @@ def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
       StoreError: A model's labels cannot be read, or there is no model.
     """
     root = model_root.resolve()
-    stores = [
-        VersionStore(root, path.name)
-        for path in (sorted(root.iterdir()) if root.is_dir() else [])
-        if path.is_dir() and not path.name.startswith(".")
-    ]
     models = []
-    for store in stores:
+    for store in _stores(root):
         if store.versions():
             state = VersionLabels(store).read()
             served = set(state.labels.values() if store.path.name == settled else state.served)
@@ -40,6 +36,33 @@ def served_models(model_root: Path, settled: str = "") -> list[ServedModel]:
     if not models:
         raise StoreError(f"no model with a version in {root}; run: peakserve export")
     return models
+
+
+def listed_in(path: Path, models: Sequence[ServedModel]) -> list[ServedModel]:
+    """The models that a `models.config` lists; all if there is none yet.
+
+    Raises:
+      StoreError: It is not one.
+    """
+    try:
+        names = model_names(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return list(models)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: expected the list of a server's models, got {error}; write it again with: "
+            "peakserve config"
+        ) from error
+    return [model for model in models if model.name in names]
+
+
+def _stores(root: Path) -> Iterator[VersionStore]:
+    """The folders that may be models: not `lost+found`, nor what is called as no model can be."""
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if path.name.startswith(".") or not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
+            continue
+        with suppress(StoreError):
+            yield VersionStore(root, path.name)
 
 
 @contextmanager

@@ -75,7 +75,9 @@ class VersionStore:
     def _entries(self) -> Iterator[Path]:
         """What the server takes for versions."""
         for entry in self.path.iterdir() if self.path.is_dir() else ():
-            if entry.name.isascii() and entry.name.isdigit():
+            is_number = entry.name.isascii() and entry.name.isdigit()
+            # What is larger, such as a time stamp of 20 digits, is none of the server's numbers.
+            if is_number and int(entry.name) <= LARGEST_VERSION:
                 yield entry
 
     def publish(

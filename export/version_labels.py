@@ -77,7 +77,7 @@ class VersionLabels:
           StoreError: The file is not one of ours.
         """
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = self._path.read_bytes()
         except FileNotFoundError:
             return State()
         try:

@@ -12,6 +12,8 @@ from signatures.contract import DEFAULT_SIGNATURE, MODELS, UNKNOWN, ModelContrac
 
 DEFAULT_MODEL = next(iter(MODELS))
 DEFAULT_TIMEOUT = 60.0
+# Three years. What is longer, or infinite, is past what gRPC's clock and Python's can count.
+LONGEST_TIMEOUT = 1e8
 
 
 @dataclass(frozen=True)

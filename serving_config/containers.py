@@ -118,7 +118,6 @@ def kubernetes(deployment: Deployment) -> list[dict[str, Any]]:
         MONITORING_CONFIG: monitoring_config_text(),
     }
     pod = _pod(deployment)
-    pod["terminationGracePeriodSeconds"] = _DRAIN_SECONDS + _FINISH_SECONDS
     ports = [{"name": "grpc", "port": deployment.plan.port, "targetPort": "grpc"}]
     if deployment.plan.rest_port:
         ports.append({"name": "rest", "port": deployment.plan.rest_port, "targetPort": "rest"})
@@ -222,6 +221,7 @@ def _pod(deployment: Deployment) -> dict[str, Any]:
         container["resources"]["limits"] = {"nvidia.com/gpu": 1}
     return {
         "securityContext": {"runAsNonRoot": True, "runAsUser": _NOBODY, "runAsGroup": _NOBODY},
+        "terminationGracePeriodSeconds": _DRAIN_SECONDS + _FINISH_SECONDS,
         "containers": [container],
         "volumes": [
             {"name": "models", "persistentVolumeClaim": {"claimName": CLAIM, "readOnly": True}},

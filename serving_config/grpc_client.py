@@ -15,6 +15,7 @@ from serving_config.channel import given_up_note, open_channel
 from serving_config.checks import (
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT,
+    LONGEST_TIMEOUT,
     Checks,
     checked_inputs,
     reply_fault,
@@ -228,7 +229,7 @@ class GrpcClient:
         *,
         wait_for_ready: bool = False,
     ) -> bytes:
-        deadline = self.timeout if timeout is None else timeout
+        deadline = min(self.timeout if timeout is None else timeout, LONGEST_TIMEOUT)
         self._count.begin()
         start = time.monotonic()
         try:

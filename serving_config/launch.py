@@ -63,7 +63,7 @@ class ServerPlan:
       extra: Further flags as `NAME=VALUE`.
 
     Raises:
-      ValueError: An extra flag that has another form, or is never right.
+      ValueError: Both ports are one, or an extra flag has another form or is never right.
     """
 
     port: int = 8500
@@ -77,6 +77,10 @@ class ServerPlan:
     extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.port == self.rest_port:
+            raise ValueError(
+                f"--rest-port: expected another port than that of gRPC, got {self.port} for both"
+            )
         for flag in self.extra:
             if not _FLAG.fullmatch(flag):
                 raise ValueError(
@@ -134,7 +138,7 @@ def flags_of(plan: ServerPlan, config_dir: str | Path) -> list[Flag]:
         )  # fmt: skip
     for flag in plan.extra:
         name, _, value = flag.lstrip("-").partition("=")
-        flags.append(Flag(name, value or "true", "As asked."))
+        flags.append(Flag(name, value, "As asked."))
     return flags
 
 

@@ -31,6 +31,22 @@ class ServedModel:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
+def model_names(text: str) -> list[str]:
+    """The names in a file that `--model_config_file` names.
+
+    >>> model_names(models_config_text([ServedModel("m", Path("/m"))]))
+    ['m']
+
+    Raises:
+      ValueError: It is no such file.
+    """
+    try:
+        config = text_format.Parse(text, new_message("ModelServerConfig"))
+    except text_format.ParseError as error:
+        raise ValueError(str(error)) from error
+    return [entry.name for entry in config.model_config_list.config]
+
+
 def models_config_text(models: Iterable[ServedModel]) -> str:
     """The file that `--model_config_file` names.
 

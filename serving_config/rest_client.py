@@ -15,6 +15,7 @@ from serving_config.addresses import single_address
 from serving_config.checks import (
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT,
+    LONGEST_TIMEOUT,
     Checks,
     checked_inputs,
     reply_fault,
@@ -193,7 +194,7 @@ class RestClient:
         body: bytes | None = None,
     ) -> bytes:
         """The body of a reply with status 200, within the deadline."""
-        seconds = self.timeout if timeout is None else timeout
+        seconds = min(self.timeout if timeout is None else timeout, LONGEST_TIMEOUT)
         deadline = time.monotonic() + seconds
         chunks = []
         headers = {"Content-Type": "application/json"} if body is not None else None

@@ -26,7 +26,7 @@ from export.store import StoreError
 from export.version_labels import labels_in
 from export.warmup import default_shapes
 from serving_config.grpc_client import GrpcClient
-from serving_config.launch import FORBIDDEN, ServerPlan
+from serving_config.launch import FORBIDDEN, ServerPlan, flags_of
 from serving_config.monitoring import ALERTS, alert_rules
 from serving_config.ports import free_ports
 from serving_config.programs import find_server
@@ -193,7 +193,16 @@ def test_what_is_never_right_is_refused(name):
 def test_a_flag_has_a_name_and_a_value(flag):
     with pytest.raises(ValueError, match="--flag: expected NAME=VALUE, such as --flag enable_"):
         ServerPlan(extra=(flag,))
-    ServerPlan(extra=("enable_model_warmup=false", "--port_name=a=b", "value_of="))
+    plan = ServerPlan(extra=("enable_model_warmup=false", "--port_name=a=b", "value_of="))
+    flags = [str(flag) for flag in flags_of(plan, "/config")]
+    assert flags[-3:] == ["--enable_model_warmup=false", "--port_name=a=b", "--value_of="]
+
+
+def test_ports_are_two():
+    with pytest.raises(
+        ValueError, match="--rest-port: expected another port .*, got 8501 for both"
+    ):
+        ServerPlan(port=8501)
 
 
 def test_what_is_not_there_is_said(model_root, tmp_path):

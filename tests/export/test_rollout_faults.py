@@ -20,6 +20,8 @@ from serving_config.errors import ServingError
 from serving_config.models_config import MODELS_CONFIG, models_config_text
 from serving_config.status import AVAILABLE, VersionStatus
 
+HOSTS = rollout._hosts
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -60,6 +62,7 @@ def told(monkeypatch):
             return {n: VersionStatus(AVAILABLE if n in asked else "END") for n in (1, 2)}
 
     monkeypatch.setattr(rollout, "GrpcClient", Client)
+    monkeypatch.setattr(rollout, "_hosts", lambda client, model: True)
     Client.texts = texts
     return Client
 
@@ -157,6 +160,43 @@ def test_a_server_that_undoes_what_it_is_told_is_explained(store, told, monkeypa
     assert labels_in(store, "m").read().labels == {"stable": 1}
 
 
+def test_the_newest_is_not_waited_for_when_the_last_label_goes(store, told, monkeypatch):
+    """Without labels it is what clients ask for, and stays."""
+    everything = {number: VersionStatus(AVAILABLE) for number in (1, 2)}
+    monkeypatch.setattr(told, "status", lambda client: everything)
+    labels_in(store, "m").move("stable", 2)
+    labels_in(store, "m").forget()
+    said = []
+    Rollout(store, "m", ["a"], None, 60.0, said.append).unlabel("stable")
+    assert said == ["stable is no longer a label of m"]
+
+
+def test_a_server_of_one_model_is_told_of_no_other(store, told, monkeypatch, tmp_path):
+    """Which may be damaged, or not mounted where it runs; nor is it written where it was not."""
+    monkeypatch.setattr(rollout, "_hosts", HOSTS)
+    monkeypatch.setattr(told, "status", lambda client, model="m": of(model))
+
+    def of(model):
+        if model == "n":
+            raise ServingError("no such model", code="NOT_FOUND", transport="gRPC")
+        return {2: VersionStatus(AVAILABLE)}
+
+    (tmp_path / MODELS_CONFIG).write_text(models_config_text(served_models(store)[:1]))
+    roll(store, config_dir=tmp_path).promote("stable", 2)
+    assert {'name: "n"' in text for _, text in told.texts} == {False}
+    assert (tmp_path / MODELS_CONFIG).read_text() == models_config_text(served_models(store)[:1])
+    (tmp_path / MODELS_CONFIG).write_text("models?")
+    with pytest.raises(StoreError, match="expected the list of a server's models, got .*config"):
+        roll(store, config_dir=tmp_path).promote("stable", 1)
+    assert labels_in(store, "m").read().labels == {"stable": 2}
+
+
+def test_what_no_model_can_be_is_passed_over(store):
+    (store / ("x" * 130)).mkdir()
+    (store / "lost+found").mkdir()
+    assert [model.name for model in served_models(store)] == ["m", "n"]
+
+
 def test_a_version_that_failed_once_may_load_when_it_is_asked_for_again(store, told, monkeypatch):
     """Until a stock server looks at its folder again, it says what it said before."""
     ended = VersionStatus("END", "UNKNOWN", "no such file")
@@ -183,7 +223,7 @@ def test_a_file_that_cannot_be_written_moves_nothing(store, told, tmp_path, monk
         labels_in(store, "m").move("stable", 2)
     before = labels_in(store, "m").read()
     path = tmp_path / MODELS_CONFIG
-    path.write_text("as it was")
+    path.write_text("# as it was\n")
     left = [step]
     replace = os.replace
 

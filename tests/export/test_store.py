@@ -101,6 +101,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(store):
     assert list(store.path.iterdir()) == []
 
 
+def test_a_time_stamp_is_none_of_the_servers_numbers(store):
+    """Versions are signed numbers of 64 bits; a longer one is no version for the server."""
+    (store.path / "20261125163000123456").mkdir(parents=True)
+    assert store.versions() == []
+    assert store.publish(fill)[0] == 1
+
+
 def test_a_file_system_without_locks_is_one_sentence(store, monkeypatch):
     """Such as some network file systems: nobody may wait for a lock that never comes."""
 

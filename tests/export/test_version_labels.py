@@ -124,6 +124,9 @@ def test_pruning_keeps_the_newest_the_labelled_the_pinned_and_the_way_back(label
 
 
 def test_a_file_that_is_not_ours_is_said(labels):
+    (labels.store.path / STATE_FILE).write_bytes(b"\xff")
+    with pytest.raises(StoreError, match=r"move the file away"):
+        labels.read()
     (labels.store.path / STATE_FILE).write_text("{")
     with pytest.raises(StoreError, match=r"move the file away"):
         labels.read()

@@ -82,6 +82,14 @@ def nowhere(request) -> Iterator[GrpcClient | RestClient]:
         yield client
 
 
+@pytest.mark.parametrize("timeout", [float("inf"), 1e10])
+def test_no_deadline_is_a_long_one(nowhere, timeout):
+    """And not one that has passed, as gRPC's clock and Python's take it."""
+    with pytest.raises(ServingError) as error:
+        nowhere.predict("smooth_imgs", {"imgs": IMGS}, timeout=timeout)
+    assert error.value.code == "UNAVAILABLE"
+
+
 @pytest.mark.parametrize(
     ("signature", "inputs", "fault"),
     [

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from serving_config.containers import Deployment, compose, kubernetes
+from serving_config.containers import Deployment, compose, inference_service, kubernetes
 from serving_config.launch import ServerPlan, script_text
 from serving_config.models_config import ServedModel
 from serving_config.probes import probe_command
@@ -107,6 +107,9 @@ def test_pods_let_go_of_old_connections_and_of_requests():
     assert ages[-1].endswith("_age_ms=1"), "what was asked for wins"
     drain = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod["terminationGracePeriodSeconds"] > drain
+    kserve = inference_service(Deployment(plan, (ServedModel("m", Path("/srv/m")),)))
+    predictor = kserve["spec"]["predictor"]
+    assert predictor["terminationGracePeriodSeconds"] == pod["terminationGracePeriodSeconds"]
     for probe in ("livenessProbe", "readinessProbe"):
         assert container[probe]["timeoutSeconds"] > 1
 
