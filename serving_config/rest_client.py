@@ -204,7 +204,8 @@ class RestClient:
                 path,
                 content=body,
                 headers=headers,
-                timeout=seconds,
+                # Each attempt to connect may be the last one that there is time for.
+                timeout=httpx.Timeout(seconds, connect=seconds / _CONNECT_ATTEMPTS),
                 extensions=self._extensions,
             ) as response:
                 for chunk in response.iter_bytes():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
@@ -80,6 +83,24 @@ def nowhere(request) -> Iterator[GrpcClient | RestClient]:
     kind = GrpcClient if request.param == "grpc" else RestClient
     with kind("127.0.0.1:1", timeout=5) as client:
         yield client
+
+
+def test_connecting_ends_with_the_deadline():
+    """All attempts together: a machine that answers no connection is not waited for three times."""
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            filler = waiting.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        start = time.monotonic()
+        address = f"127.0.0.1:{full.getsockname()[1]}"
+        with RestClient(address, timeout=3) as client, pytest.raises(ServingError) as error:
+            client.status()
+        assert error.value.code == "DEADLINE_EXCEEDED"
+        # Three times three seconds before.
+        assert time.monotonic() - start < 6
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e10])
