@@ -18,6 +18,7 @@ from export.commands.group import Commands, import_tensorflow
 from export.commands.predict import predict
 from export.commands.tune import tune
 from export.commands.versions import versions
+from export.store import LARGEST_VERSION
 from export.topdown_options import check_networks, topdown_options
 from serving_config.programs import split_addresses
 from serving_config.tls import ClientTls
@@ -42,7 +43,7 @@ def main(debug: bool) -> None:
 @options.model_root_option
 @click.option(
     "--version",
-    type=click.IntRange(min=1, max=2**63 - 1),
+    type=click.IntRange(min=1, max=LARGEST_VERSION),
     help="The version's number; the next free one if left out. Never overwrites.",
 )
 @click.option("--force", is_flag=True, help="Publish even if the newest version has this content.")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from export.reporting.files import ENDINGS
+from export.store import LARGEST_VERSION
 from export.writing import unwritable
 from serving_config.tls import ClientTls
 from signatures.contract import FAMILIES, KeypointOptions
@@ -287,7 +288,7 @@ timeout_option = click.option(
 )
 version_option = click.option(
     "--version",
-    type=click.IntRange(min=1, max=2**63 - 1),
+    type=click.IntRange(min=1, max=LARGEST_VERSION),
     help="The version; the newest if left out.",
 )
 

@@ -220,7 +220,7 @@ class Rollout:
         if not state.loading:
             return
         # Without a label the newest version is what clients ask for.
-        kept = self._apply(settle=True) or (max(self._labels.store.versions()),)
+        kept = self._apply(settle=True) or self._labels.store.versions()[-1:]
         left = set(state.served).difference(kept)
         for address in self._addresses:
             self._wait_until_gone(address, left)
@@ -316,8 +316,8 @@ class Rollout:
                     return
                 state = "not known" if status is None else status.state
                 before = before if status == before else None
-                failed = status is not None and status.error_code != "OK" and state == "END"
-                failed = failed and before is None
+                has_ended = status is not None and status.error_code != "OK" and state == "END"
+                failed = has_ended and before is None
                 if failed or time.monotonic() >= deadline:
                     reason = status.error_message if status is not None else ""
                     error = ServingError(
